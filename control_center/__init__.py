@@ -1,0 +1,1 @@
+"""TimescaleDB rows and live frames -> metrics, alarms, API and the page. The routes are joined in `app.py`."""

@@ -1,0 +1,63 @@
+"""A folder of unpacked Debian packages that runs on any glibc host: its own libc, loader and libraries."""
+
+import hashlib
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local import debian_apt, elf_files
+from deploy.local.cache_entry import cached, need_space
+from deploy.local.debian_packages import LEFT_OUT, closure, replaced_pins, read_index
+from deploy.local.progress import say, step
+from deploy.local.trouble import Trouble
+
+BUILDER = 1
+"""Raised when the way a prefix is built changes, so that caches are rebuilt."""
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What one prefix holds: a suite, the packages asked for and the versions this release was tested with."""
+
+    name: str
+    suite: str
+    packages: tuple[str, ...]
+    pins: dict[str, str] = field(default_factory=dict)
+    needed_mb: int = 500
+
+    def recipe(self) -> str:
+        """Digest of all that decides the content."""
+        parts = [str(BUILDER), self.suite, *self.packages, *(f"{k}={v}" for k, v in sorted(self.pins.items()))]
+        parts += [LEFT_OUT.pattern, debian_apt.architecture()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def provide(self, patchelf: Path) -> Path:
+        """Return the prefix's folder, building it where it is absent."""
+        return cached(f"prefixes/{self.name}", self.recipe(), lambda folder, final: self._build(folder, final, patchelf))
+
+    def _build(self, folder: Path, final: Path, patchelf: Path) -> None:
+        need_space(folder, self.needed_mb, f"unpacking {', '.join(self.packages)}")
+        with tempfile.TemporaryDirectory(prefix="citynerve-apt-", dir=folder.parent) as work_name:
+            work = Path(work_name)
+            with step(f"{self.name}: package index of Debian {self.suite}"):
+                apt = debian_apt.Apt(work, self.suite, debian_apt.host_mirror(), debian_apt.keyring(work))
+                apt.update()
+                chosen = closure(read_index(apt.index()), self.packages)
+            for sentence in replaced_pins(chosen, self.pins):
+                say(f"{self.name}: {sentence}")
+            with step(f"{self.name}: downloading {len(chosen)} packages"):
+                archives = apt.download([f"{p.name}={p.version}" for p in chosen], work / "archives")
+            with step(f"{self.name}: unpacking"):
+                with ThreadPoolExecutor(2) as pool:
+                    list(pool.map(lambda archive: _unpack(archive, folder), archives))
+                count = elf_files.relocate(folder, final, patchelf)
+            say(f"{self.name}: {count} programs and libraries set to the folder's own libc")
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    done = subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        msg = f"cannot unpack {archive.name}: {done.stderr.strip()}; free disk space, or set CITYNERVE_CACHE to a folder with room"
+        raise Trouble(msg)

@@ -1,0 +1,181 @@
+"""What every service shows its operator: settings read once, one-line errors, log lines, the stop signal, /healthz /readyz /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+EXIT_OK, EXIT_TROUBLE, EXIT_USAGE = 0, 1, 2
+ENV_PREFIX = "CITYNERVE_"
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class UserError(Exception):
+    """A mistake the user can mend. Its text is the whole message: what is wrong and what to do. Shown without a traceback."""
+
+    def __init__(self, message: str, *, exit_code: int = EXIT_USAGE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def load_sections(
+    models: Mapping[str, type[BaseModel]], config: Path | None, environ: Mapping[str, str] | None = None
+) -> dict[str, BaseModel]:
+    """Read the named sections of the settings file, with CITYNERVE_<SECTION>__<FIELD> winning over it.
+
+    The file is `config`, or CITYNERVE_CONFIG, or ./citynerve.toml where that exists.
+
+    Raises:
+        UserError: the file cannot be read, or any value of any section is wrong; all mistakes in one message.
+    """
+    env = os.environ if environ is None else environ
+    document = _read_toml(config, env)
+    loaded: dict[str, BaseModel] = {}
+    problems: list[str] = []
+    for section, model in models.items():
+        raw = dict(document.get(section, {}))
+        start = f"{ENV_PREFIX}{section.upper()}__"
+        raw |= {key[len(start) :].lower(): _env_value(value) for key, value in env.items() if key.startswith(start)}
+        try:
+            loaded[section] = model.model_validate(raw)
+        except ValidationError as error:
+            problems += [_problem(section, item) for item in error.errors(include_url=False, include_input=False)]
+    if problems:
+        raise UserError("wrong settings, nothing was started:\n  " + "\n  ".join(problems))
+    return loaded
+
+
+def load_section(section: str, model: type[Model], config: Path | None, environ: Mapping[str, str] | None = None) -> Model:
+    """One section; see `load_sections`."""
+    loaded = load_sections({section: model}, config, environ)[section]
+    assert isinstance(loaded, model)  # noqa: S101 - narrows for mypy what load_sections built from this very model
+    return loaded
+
+
+def _read_toml(config: Path | None, env: Mapping[str, str]) -> dict[str, Any]:
+    named = config or (Path(env["CITYNERVE_CONFIG"]) if env.get("CITYNERVE_CONFIG") else None)
+    path = named or Path("citynerve.toml")
+    if named is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the settings file {path}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"the settings file {path} is not valid TOML: {error}") from None
+
+
+def _env_value(text: str) -> Any:
+    """JSON lists and objects are taken as such; everything else stays text for pydantic to convert."""
+    if text[:1] in "[{" and text:
+        with contextlib.suppress(ValueError):
+            return json.loads(text)
+    return text
+
+
+def _problem(section: str, item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    text = str(item["msg"]).removeprefix("Value error, ")
+    return f"[{section}] {where}: {text}" if where else text
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and `extra={"fields": {...}}`. Newlines in data cannot forge a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure_logging(level: str = "INFO") -> None:
+    """Send every logger to stderr as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def stop_event_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set. Call inside the running loop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+@contextlib.asynccontextmanager
+async def status_server(
+    host: str, port: int, registry: CollectorRegistry, reasons_not_ready: Callable[[], list[str]]
+) -> AsyncIterator[int]:
+    """Serve /healthz, /readyz and /metrics while the body runs; yields the bound port (0 asks for a free one)."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"alive": True})
+
+    async def readyz(_: Request) -> Response:
+        reasons = reasons_not_ready()
+        return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    listening = _listen(host, port)
+    server = _QuietServer(uvicorn.Config(Starlette(routes=routes), log_config=None, access_log=False, lifespan="off"))
+    serving = asyncio.create_task(server.serve(sockets=[listening]), name="status server")
+    try:
+        yield int(listening.getsockname()[1])
+    finally:
+        server.should_exit = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await serving
+        listening.close()
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn without its own signal handlers: the service decides when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # bound here because uvicorn answers a taken port with sys.exit and a traceback
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise UserError(f"cannot listen on {host}:{port}: {error.strerror}; set another http_port") from None
+    return listening

@@ -1,0 +1,1 @@
+"""One module per payload dialect, pure functions from bytes to readings or a reject."""

@@ -1,0 +1,1 @@
+"""Kafka frames -> windows and conditions -> TimescaleDB rows, in one transaction with the offsets. The route is `pipeline.py`."""

@@ -1,0 +1,1 @@
+"""Vectorised numpy kernels: one shape, listed in `table.KERNELS`, each tested against a slow reference."""
