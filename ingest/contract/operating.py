@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -148,15 +148,38 @@ async def status_server(
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    async with serve_application(Starlette(routes=routes), host, port, stop_budget_s=2.0) as bound:
+        yield bound
+
+
+@contextlib.asynccontextmanager
+async def serve_application(
+    application: Callable[..., Any], host: str, port: int, *, stop_budget_s: float, lifespan: Literal["on", "off"] = "off"
+) -> AsyncIterator[int]:
+    """Serve an ASGI application while the body runs; yields the bound port (0 asks for a free one).
+
+    Open requests get `stop_budget_s` to end. With lifespan "on" the body runs once the application's start-up is done.
+
+    Raises:
+        UserError: the port is taken, or the application's start-up failed.
+    """
     listening = _listen(host, port)
-    server = _QuietServer(uvicorn.Config(Starlette(routes=routes), log_config=None, access_log=False, lifespan="off"))
-    serving = asyncio.create_task(server.serve(sockets=[listening]), name="status server")
+    config = uvicorn.Config(
+        application, log_config=None, access_log=False, lifespan=lifespan, server_header=False,
+        timeout_graceful_shutdown=max(1, int(stop_budget_s)),
+    )  # fmt: skip
+    server = _QuietServer(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]), name="http server")
     try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if not server.started:
+            raise UserError("the HTTP server did not start; the log lines above say why", exit_code=EXIT_TROUBLE)
         yield int(listening.getsockname()[1])
     finally:
         server.should_exit = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(stop_budget_s + 1):
                 await serving
         listening.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,9 +45,13 @@ class DatabaseSettings(BaseModel):
         """One connection; `application` names it in pg_stat_activity."""
         return await asyncpg.connect(**self._options(application))
 
-    async def pool(self, application: str, *, max_size: int = 5) -> asyncpg.Pool[asyncpg.Record]:
-        """A pool of at most `max_size` connections, opened on demand."""
-        return await asyncpg.create_pool(min_size=0, max_size=max_size, **self._options(application))
+    async def pool(
+        self, application: str, *, max_size: int = 5, server_settings: Mapping[str, str] | None = None
+    ) -> asyncpg.Pool[asyncpg.Record]:
+        """A pool of at most `max_size` connections, opened on demand; `server_settings` are added to every session."""
+        options = self._options(application)
+        options["server_settings"] |= dict(server_settings or {})
+        return await asyncpg.create_pool(min_size=0, max_size=max_size, **options)
 
 
 class CitySettings(BaseModel):

@@ -206,10 +206,12 @@ CREATE TABLE city.alarms (
     cleared_at timestamptz,
     cleared_value double precision,
     cleared_detail jsonb,
+    notified text NOT NULL DEFAULT 'no' CHECK (notified IN ('no', 'firing', 'resolved')),   -- the last state Alertmanager accepted
     created_at timestamptz NOT NULL DEFAULT now(),
     CHECK ((state = 'cleared') = (cleared_at IS NOT NULL))
 );
 CREATE UNIQUE INDEX alarms_one_open ON city.alarms (rule_id, subject) WHERE state <> 'cleared';
+CREATE INDEX alarms_to_notify ON city.alarms (alarm_id) WHERE state <> 'cleared' OR notified <> 'resolved';
 CREATE INDEX alarms_by_time ON city.alarms (raised_at DESC, alarm_id DESC);
 
 CREATE TABLE city.alarm_events (
@@ -218,8 +220,10 @@ CREATE TABLE city.alarm_events (
     at timestamptz NOT NULL DEFAULT now(),
     event text NOT NULL CHECK (event IN ('raised', 'acknowledged', 'cleared', 'notified', 'notify_failed')),
     by_whom text NOT NULL DEFAULT 'citynerve',
-    detail jsonb NOT NULL DEFAULT '{}'
+    detail jsonb NOT NULL DEFAULT '{}',
+    published_at timestamptz                       -- null: not yet in the topic alarms.v1 (outbox)
 );
+CREATE INDEX alarm_events_to_publish ON city.alarm_events (event_id) WHERE published_at IS NULL;
 CREATE INDEX alarm_events_by_alarm ON city.alarm_events (alarm_id, event_id);
 
 -- Views for operators' SQL, Grafana and other tools. Columns are only ever added.
@@ -246,8 +250,8 @@ END
 $views$;
 CREATE VIEW city_view.alarms AS
     SELECT a.alarm_id, a.rule_id, a.device, d.name, d.district, d.latitude, d.longitude, a.metric, a.severity, a.state, a.raised_at,
-           a.raised_value, a.raised_detail, a.acknowledged_at, a.acknowledged_by, a.cleared_at, a.cleared_value
-    FROM city.alarms a LEFT JOIN city.devices d USING (device);
+           a.raised_value, a.raised_detail, a.acknowledged_at, a.acknowledged_by, a.cleared_at, a.cleared_value, a.cleared_detail, s.unit
+    FROM city.alarms a LEFT JOIN city.devices d USING (device) LEFT JOIN city.series s ON s.device_id = d.device_id AND s.metric = a.metric;
 
 -- The ledger as one row per life of a gateway.
 -- received: the gateway's own count, or what arrived where its last words are older than its last frame (kill -9).
