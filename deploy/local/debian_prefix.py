@@ -26,10 +26,12 @@ class Prefix:
     packages: tuple[str, ...]
     pins: dict[str, str] = field(default_factory=dict)
     needed_mb: int = 500
+    relative_paths: dict[str, str] = field(default_factory=dict)
+    """Program -> folder that it has built in; made relative to its working folder, which must then be the prefix."""
 
     def recipe(self) -> str:
         """Digest of all that decides the content."""
-        parts = [str(BUILDER), self.suite, *self.packages, *(f"{k}={v}" for k, v in sorted(self.pins.items()))]
+        parts = [str(BUILDER), self.suite, *self.packages, *(f"{k}={v}" for k, v in sorted((self.pins | self.relative_paths).items()))]
         parts += [LEFT_OUT.pattern, debian_apt.architecture()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -53,6 +55,8 @@ class Prefix:
                 with ThreadPoolExecutor(2) as pool:
                     list(pool.map(lambda archive: _unpack(archive, folder), archives))
                 count = elf_files.relocate(folder, final, patchelf)
+                for program, path in self.relative_paths.items():
+                    elf_files.make_path_relative(folder / program, path)
             say(f"{self.name}: {count} programs and libraries set to the folder's own libc")
 
 

@@ -88,6 +88,19 @@ def relocate(built: Path, final: Path, patchelf: Path) -> int:
     return len(files)
 
 
+def make_path_relative(program: Path, path: str) -> int:
+    """Turn an absolute folder a program has built in into one relative to its working folder; return how often it was there.
+
+    The text keeps its length: the leading slash goes, and one is added at the end, where a doubled one means nothing.
+    """
+    wired = path.encode()
+    content = program.read_bytes()
+    count = content.count(wired)
+    if count:
+        program.write_bytes(content.replace(wired, wired[1:] + b"/"))
+    return count
+
+
 def _calls(command: Sequence[str], paths: Sequence[Path]) -> list[list[str]]:
     names = [str(path) for path in paths]
     return [[*command, *names[at : at + _FILES_PER_CALL]] for at in range(0, len(names), _FILES_PER_CALL)]

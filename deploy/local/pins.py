@@ -13,6 +13,10 @@ SERVERS = Prefix(
         "prometheus-alertmanager": "0.28.1+ds-1",
     },
     needed_mb=900,
+    relative_paths={
+        "usr/bin/prometheus-alertmanager": "/usr/share/prometheus/alertmanager",  # its default template
+        "usr/bin/prometheus": "/usr/share/prometheus/web",  # its page
+    },
 )
 MOSQUITTO = Prefix(
     name="mosquitto",

@@ -38,14 +38,17 @@ class ProcessRecord:
 
 
 def start(
-    name: str, command: Sequence[str], *, folder: Path, log: Path, environment: Mapping[str, str], port: int, uid: int | None
+    name: str, command: Sequence[str], *, folder: Path, working: Path, log: Path, environment: Mapping[str, str], port: int, uid: int | None
 ) -> ProcessRecord:
-    """Start a program in a session of its own, its output appended to `log`, as `uid` where given; save its record in `folder`."""
+    """Start a program in a session of its own, its output appended to `log`, as `uid` where given; save its record in `folder`.
+
+    Raises Trouble where it cannot be started at all.
+    """
     identity = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
     with log.open("ab") as output:
         try:
             process = subprocess.Popen(
-                list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder,
+                list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=working,
                 env=clean_environment(environment), start_new_session=True, **identity,  # type: ignore[call-overload]
             )  # fmt: skip
         except OSError as error:

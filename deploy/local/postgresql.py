@@ -1,0 +1,102 @@
+"""PostgreSQL 17 with TimescaleDB of the local stack."""
+
+import signal
+import subprocess
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import asyncpg
+import psutil
+
+from deploy.local import readiness
+from deploy.local.places import REPOSITORY
+from deploy.local.ports import Ports
+from deploy.local.processes import clean_environment
+from deploy.local.provision import Programs
+from deploy.local.server import Place, Server, make_data_folder, need_zone_data, render, unprivileged_uid
+from deploy.local.trouble import Trouble
+
+TEMPLATE = REPOSITORY / "deploy/postgresql/local.conf"
+USER = "citynerve"
+DATABASE = "citynerve"
+_INITDB_BUDGET_S = 120
+_CREATE_BUDGET_S = 20
+
+
+def prepare(place: Place, ports: Ports, programs: Programs) -> list[str]:
+    """Make the cluster once and render its configuration; return the command."""
+    need_zone_data()
+    data = place.data("postgres")
+    make_data_folder(data, private=True)
+    if not (data / "PG_VERSION").exists():
+        _initdb(data, programs)
+    config = render(
+        TEMPLATE, place.run / "postgresql.conf", postgres_port=ports.postgres_port, shared_buffers_mb=shared_buffers_mb()
+    )
+    return [str(programs.postgres_bin / "postgres"), "-D", str(data), "-c", f"config_file={config}"]
+
+
+def shared_buffers_mb() -> int:
+    """An eighth of the memory, 128 to 1024 MB."""
+    return max(128, min(1024, psutil.virtual_memory().total // 8_000_000))
+
+
+def dsn(port: int, database: str = DATABASE) -> str:
+    """Address of a database of the stack."""
+    return f"postgresql://{USER}@{readiness.HOST}:{port}/{database}"
+
+
+def select_one(port: int) -> str | None:
+    """Probe: SELECT 1 in the stack's database, which the first success makes."""
+    with ThreadPoolExecutor(1) as pool:  # the caller may have an event loop of its own
+        return pool.submit(asyncio.run, _select_one(port)).result()
+
+
+async def _select_one(port: int) -> str | None:
+    try:
+        if await _execute(port, "postgres", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'") is None:
+            await _execute(port, "postgres", f"CREATE DATABASE {DATABASE}")
+        await _execute(port, DATABASE, "SELECT 1")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return f"PostgreSQL on port {port} does not answer ({error or type(error).__name__})"
+    return None
+
+
+async def _execute(port: int, database: str, statement: str) -> object:
+    connection = await asyncpg.connect(dsn(port, database), timeout=readiness.PROBE_BUDGET_S, ssl=False)
+    try:
+        return await connection.fetchval(statement, timeout=_CREATE_BUDGET_S)
+    finally:
+        await connection.close(timeout=readiness.PROBE_BUDGET_S)
+
+
+def _initdb(data: Path, programs: Programs) -> None:
+    command = [
+        str(programs.postgres_bin / "initdb"), "-D", str(data), "-U", USER, "--auth=trust", "--data-checksums",
+        "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions",
+    ]  # fmt: skip
+    uid = unprivileged_uid()
+    identity = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_INITDB_BUDGET_S, check=False, cwd=data,
+            env=clean_environment({}), **identity,  # type: ignore[call-overload]
+        )  # fmt: skip
+    except PermissionError:
+        msg = f"the uid that PostgreSQL runs as cannot enter {programs.servers}; set CITYNERVE_CACHE to a folder everyone may read"
+        raise Trouble(msg) from None
+    if done.returncode != 0:
+        last = ((done.stderr + done.stdout).strip().splitlines() or ["it gave no reason"])[-1]
+        msg = f"PostgreSQL's data folder could not be made: {last}"
+        raise Trouble(msg)
+
+
+SERVER = Server(
+    "postgres",
+    prepare,
+    select_one,
+    ("postgres_port",),
+    stop_signal=signal.SIGINT,  # fast shutdown: SIGTERM would wait for every client to leave
+    stop_budget_s=40.0,
+)
