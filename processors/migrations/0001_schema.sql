@@ -252,6 +252,11 @@ CREATE VIEW city_view.alarms AS
     SELECT a.alarm_id, a.rule_id, a.device, d.name, d.district, d.latitude, d.longitude, a.metric, a.severity, a.state, a.raised_at,
            a.raised_value, a.raised_detail, a.acknowledged_at, a.acknowledged_by, a.cleared_at, a.cleared_value, a.cleared_detail, s.unit
     FROM city.alarms a LEFT JOIN city.devices d USING (device) LEFT JOIN city.series s ON s.device_id = d.device_id AND s.metric = a.metric;
+CREATE VIEW city_view.rules AS
+    SELECT rule_id, body->>'kind' AS kind, body->>'severity' AS severity, body->>'metric' AS metric, body->>'title_en' AS title_en,
+           body->>'title_vi' AS title_vi, body->>'advice_en' AS advice_en, body->>'advice_vi' AS advice_vi,
+           coalesce((body->>'enabled')::boolean, true) AS enabled, updated_at
+    FROM city.rules;
 
 -- The ledger as one row per life of a gateway.
 -- received: the gateway's own count, or what arrived where its last words are older than its last frame (kill -9).
