@@ -121,9 +121,23 @@ CREATE TABLE city.ledger_gaps (
     partition int NOT NULL,
     from_seq bigint NOT NULL,
     to_seq bigint NOT NULL,                        -- inclusive
+    sent_before bigint NOT NULL,                   -- readings in frames 0..from_seq-1: what splits a gap exactly when a part of it arrives
     readings bigint NOT NULL CHECK (readings >= 0),
     seen_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (gateway, epoch, topic, partition, from_seq)
+    PRIMARY KEY (gateway, epoch, topic, partition, from_seq),
+    CHECK (from_seq <= to_seq)
+);
+
+-- offsets that Kafka no longer had when the cursor came to them (retention passed it). What was lost there shows in ledger_gaps too,
+-- as soon as a later frame of the same gateway arrives
+CREATE TABLE city.offset_gaps (
+    topic text NOT NULL,
+    partition int NOT NULL,
+    from_offset bigint NOT NULL,
+    to_offset bigint NOT NULL,                     -- inclusive
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (topic, partition, from_offset),
+    CHECK (from_offset <= to_offset)
 );
 
 -- the gateways' own statements, about one a second while anything moves (topic custody)
