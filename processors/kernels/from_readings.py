@@ -1,0 +1,124 @@
+"""Window columns of readings that already stand in order of (series, time): the arithmetic under `windows_of.aggregate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.contract.reading import FLAGGED_MASK, Flag
+from ingest.contract.sensor_kinds import Mean
+from processors.contract.rows import WindowRows
+from processors.kernels import sketch, sketch_bytes, special
+from processors.kernels.moments import moments_of_runs
+from processors.kernels.ordering import run_lengths
+
+FloatArray = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+IndexArray = npt.NDArray[np.intp]
+
+PERCENTS = (50, 95, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedReadings:
+    """n readings in order of (series, time, value). `before`: the counter reading preceding each, None where no series counts."""
+
+    series: npt.NDArray[np.int32]
+    time_us: Int64Array
+    value: FloatArray
+    flags: npt.NDArray[np.integer]
+    start_us: Int64Array
+    before: FloatArray | None
+
+    def cut(self, begin: int, end: int) -> OrderedReadings:
+        """The readings begin..end-1."""
+        part = slice(begin, end)
+        before = None if self.before is None else self.before[part]
+        return OrderedReadings(
+            self.series[part], self.time_us[part], self.value[part], self.flags[part], self.start_us[part], before
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WindowHeads:
+    """What is known of w windows before their numbers: series id, kind of mean, expected readings."""
+
+    series_id: npt.NDArray[np.int32]
+    kind: npt.NDArray[np.int8]
+    expected: npt.NDArray[np.int32]
+
+
+def rows_of(readings: OrderedReadings, starts: IndexArray, heads: WindowHeads) -> WindowRows:
+    """One row for each run of readings that begins at `starts` (rising, the first is 0)."""
+    n = len(readings.value)
+    values = readings.value
+    lengths = run_lengths(starts, n)
+    ends = starts + lengths - 1
+    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    mean, std = moments_of_runs(values, starts, lengths, (low, high))
+    sketches = sketch.sketch_runs(values, starts, low, high)
+    p50, p95, p99 = sketch.quantiles(sketches, PERCENTS, low, high)
+    flagged = _count_flag(readings.flags, FLAGGED_MASK, starts)
+    special_of, sum_sin, sum_cos = _special(readings, starts, heads.kind)
+    count = lengths.astype(np.int32)
+    return WindowRows(
+        series_id=heads.series_id,
+        start_us=readings.start_us[starts],
+        count=count,
+        mean=mean,
+        min=low,
+        max=high,
+        std=std,
+        first=values[starts],
+        last=values[ends],
+        p50=p50,
+        p95=p95,
+        p99=p99,
+        special=special_of,
+        expected=heads.expected,
+        valid=count - flagged,
+        late=_count_flag(readings.flags, int(Flag.LATE), starts),
+        flagged=flagged,
+        revision=np.zeros(len(starts), np.int32),
+        first_time_us=readings.time_us[starts],
+        last_time_us=readings.time_us[ends],
+        sum_sin=sum_sin,
+        sum_cos=sum_cos,
+        sketch=sketch_bytes.encode(sketches),
+    )
+
+
+def _count_flag(flags: npt.NDArray[np.integer], mask: int, starts: IndexArray) -> npt.NDArray[np.int32]:
+    hit = (flags & mask) != 0
+    if not hit.any():
+        return np.zeros(len(starts), np.int32)
+    return np.add.reduceat(hit, starts, dtype=np.int32)
+
+
+def _special(
+    readings: OrderedReadings, starts: IndexArray, kind: npt.NDArray[np.int8]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """`special`, `sum_sin`, `sum_cos` of every window; each kind of mean costs only where it occurs."""
+    result = np.full((3, len(starts)), np.nan)
+    answer, sum_sin, sum_cos = result
+    if not kind.any():
+        return answer, sum_sin, sum_cos
+    lengths = run_lengths(starts, len(readings.value))
+    for mean in (Mean.CIRCULAR, Mean.ENERGETIC, Mean.COUNTER):
+        which = np.flatnonzero(kind == mean)
+        if len(which) == 0:
+            continue
+        whole = len(which) == len(starts)
+        at = slice(None) if whole else np.flatnonzero(np.repeat(kind == mean, lengths))
+        values = readings.value[at]
+        runs = np.cumsum(lengths[which]) - lengths[which]
+        if mean == Mean.CIRCULAR:
+            sum_sin[which], sum_cos[which] = special.circular_sums(values, runs)
+            answer[which] = special.circular_mean(sum_sin[which], sum_cos[which], lengths[which])
+        elif mean == Mean.ENERGETIC:
+            answer[which] = special.energetic_mean(values, runs)
+        elif readings.before is not None:
+            answer[which] = np.add.reduceat(special.counter_steps(values, readings.before[at]), runs)
+    return answer, sum_sin, sum_cos

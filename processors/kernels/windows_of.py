@@ -1,0 +1,164 @@
+"""All columns of window rows from readings (`aggregate`), and coarser rows from finer ones (`merge`).
+
+Both are functions of their arguments: any order of the readings gives the same rows, and merging the windows of parts gives the
+window of the whole. docs/kernels.md defines every column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.contract.sensor_kinds import Mean
+from processors.contract.rows import WindowRows
+from processors.kernels.from_parts import rows_of_parts
+from processors.kernels.from_readings import OrderedReadings, WindowHeads, rows_of
+from processors.kernels.ordering import is_ordered, run_starts, sort_by_series_and_time
+
+FloatArray = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+IndexArray = npt.NDArray[np.intp]
+SeriesArray = npt.NDArray[np.int32]
+
+_BLOCK = 1 << 16  # readings aggregated at a time, so that the temporaries stay in the processor's cache
+_COLUMN_TYPES: dict[type, tuple[str, ...]] = {
+    np.int32: ("series_id", "count", "expected", "valid", "late", "flagged", "revision"),
+    np.int64: ("start_us", "first_time_us", "last_time_us"),
+    np.float64: ("mean", "min", "max", "std", "first", "last", "p50", "p95", "p99", "special", "sum_sin", "sum_cos"),
+    np.object_: ("sketch",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesMeta:
+    """What is known of m series; readings name a series by its position here (local series index)."""
+
+    series_id: npt.NDArray[np.int32]
+    mean_kind: npt.NDArray[np.int8]
+    interval_s: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousReading:
+    """Per local series, the value of its last reading before the readings given; NaN where there is none. float64[m]."""
+
+    value: FloatArray
+
+
+def aggregate(
+    meta: SeriesMeta,
+    series_idx: SeriesArray,
+    time_us: Int64Array,
+    values: FloatArray,
+    flags: npt.NDArray[np.integer],
+    start_us: Int64Array,
+    length_us: int | Int64Array,
+    previous: PreviousReading | None = None,
+) -> WindowRows:
+    """The window rows of n readings in any order: one row per (series, start), sorted by (series_id, start), revision 0.
+
+    `start_us` is the window start of each reading and must not fall as time rises within a series; `length_us` is one
+    length or int64[n]. `previous` gives counters the reading their first step starts from.
+    Raises ValueError on values that are not finite, columns of unequal length and starts that contradict the times.
+    """
+    n = len(series_idx)
+    if any(len(column) != n for column in (time_us, values, flags, start_us)):
+        raise ValueError("series_idx, time_us, values, flags and start_us must have one length")
+    if n == 0:
+        return empty_rows()
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise ValueError(f"reading {int(np.argmin(finite))} is not finite; refuse such values before they are aggregated")
+    lengths = np.broadcast_to(np.asarray(length_us, np.int64), n)
+    order = _full_order(series_idx, time_us, values, start_us)
+    if order is not None:
+        series_idx, time_us, values, flags = series_idx[order], time_us[order], values[order], flags[order]
+        start_us, lengths = start_us[order], lengths[order] if np.ndim(length_us) else lengths
+    before = _before(meta, series_idx, values, previous)
+    readings = OrderedReadings(series_idx, time_us, values, flags, start_us, before)
+    starts = run_starts(series_idx, start_us)
+    heads = _heads(meta, series_idx[starts], lengths[starts])
+    edges = np.append(starts, n)
+    rows = []
+    for first, last in _blocks(starts, n):
+        begin, end = int(edges[first]), int(edges[last])
+        rows.append(rows_of(readings.cut(begin, end), starts[first:last] - begin, _cut(heads, first, last)))
+    return _by_series_id(WindowRows.concatenate(rows) if len(rows) > 1 else rows[0])
+
+
+def merge(
+    meta: SeriesMeta, rows: WindowRows, series_idx: SeriesArray, start_us: Int64Array, length_us: int | Int64Array
+) -> WindowRows:
+    """Coarser window rows from n finer ones in any order: one row per (series, coarse start), sorted by (series_id, start).
+
+    `start_us` is the coarse start of each finer row. The result is `aggregate` over the readings behind the rows: counts, min,
+    max, first, last, quantiles and sketch exactly, sums to 1e-9. Rows may also be parts of one window that overlap in time;
+    only the increase of a counter is then no more than the sum of the parts'. Revision 0; `expected` from length and interval.
+    """
+    n = len(rows)
+    if len(series_idx) != n or len(start_us) != n:
+        raise ValueError("rows, series_idx and start_us must have one length")
+    if n == 0:
+        return empty_rows()
+    lengths = np.broadcast_to(np.asarray(length_us, np.int64), n)
+    # every column a sum can depend on decides ties, so that the order of the rows given never does
+    order = np.lexsort((rows.mean, rows.count, rows.first, rows.last_time_us, rows.first_time_us, start_us, series_idx))
+    parts, series, coarse, lengths = rows.take(order), series_idx[order], start_us[order], lengths[order]
+    starts = run_starts(series, coarse)
+    return _by_series_id(rows_of_parts(parts, coarse, starts, _heads(meta, series[starts], lengths[starts])))
+
+
+def empty_rows() -> WindowRows:
+    """No rows, each column of its type."""
+    return WindowRows(**{name: np.empty(0, kind) for kind, names in _COLUMN_TYPES.items() for name in names})
+
+
+def _full_order(series: SeriesArray, time_us: Int64Array, values: FloatArray, start_us: Int64Array) -> IndexArray | None:
+    """Positions in order of (series, time, value); None where the readings stand so already."""
+    order = None if is_ordered(series, time_us) else sort_by_series_and_time(series, time_us)
+    in_series, in_time = (series, time_us) if order is None else (series[order], time_us[order])
+    same = in_series[1:] == in_series[:-1]
+    if (same & (in_time[1:] == in_time[:-1])).any():
+        # the store holds one value a moment; a caller who gives more must still not depend on the order of arrival
+        order = np.lexsort((values, time_us, series))
+    in_start = start_us if order is None else start_us[order]
+    if (same & (in_start[1:] < in_start[:-1])).any():
+        raise ValueError("start_us falls while time rises within a series; a window start must be a function of the time")
+    return order
+
+
+def _before(
+    meta: SeriesMeta, series: SeriesArray, values: FloatArray, previous: PreviousReading | None
+) -> FloatArray | None:
+    """The value before each ordered reading in its series, NaN where none is known; None where no series is a counter."""
+    if not (meta.mean_kind == Mean.COUNTER).any():
+        return None
+    before = np.empty_like(values)
+    before[1:] = values[:-1]
+    first = run_starts(series)
+    before[first] = np.nan if previous is None else previous.value[series[first]]
+    return before
+
+
+def _heads(meta: SeriesMeta, series: SeriesArray, length_us: Int64Array) -> WindowHeads:
+    whole_intervals = length_us // (meta.interval_s[series].astype(np.int64) * 1_000_000)
+    return WindowHeads(meta.series_id[series], meta.mean_kind[series], np.maximum(whole_intervals, 1).astype(np.int32))
+
+
+def _cut(heads: WindowHeads, first: int, last: int) -> WindowHeads:
+    return WindowHeads(heads.series_id[first:last], heads.kind[first:last], heads.expected[first:last])
+
+
+def _blocks(starts: IndexArray, n: int) -> list[tuple[int, int]]:
+    """Ranges of windows that hold about _BLOCK readings each; a window is never cut."""
+    edges = np.unique(np.append(np.searchsorted(starts, np.arange(0, n, _BLOCK)), len(starts))).tolist()
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _by_series_id(rows: WindowRows) -> WindowRows:
+    """Local indices need not rise with series ids; the rows do."""
+    if is_ordered(rows.series_id, rows.start_us):
+        return rows
+    return rows.take(np.lexsort((rows.start_us, rows.series_id)))
