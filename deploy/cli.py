@@ -29,7 +29,7 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group whose commands are imported when used: `citynerve --help` takes no numpy, pyarrow or aiokafka."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All names, whether or not their module is there."""
         return list(COMMANDS)
 

@@ -45,8 +45,8 @@ def settings_path() -> Path | None:
 def up(name: str, *, fresh: bool, servers_only: bool) -> None:
     """Start the servers and services on 127.0.0.1 and leave them running.
 
-    Mosquitto, Kafka, PostgreSQL with TimescaleDB, Prometheus, Alertmanager; then tables and topics, then ingest, process
-    and control. The first start fetches them, which takes about a minute; ports are set in [local].
+    Mosquitto, Kafka, PostgreSQL with TimescaleDB, Prometheus, Alertmanager; then tables and topics, then ingest,
+    process and control. The first start fetches them, which takes about a minute; ports are set in [local].
 
     Example: citynerve up --fresh
     """
@@ -83,7 +83,7 @@ def down(name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
 @click.pass_context
 def status(ctx: click.Context, name: str, *, as_json: bool) -> None:
-    """Show each server and service: process id, port, whether it is ready, how long it runs. Exit 1 unless all are ready.
+    """Show each server and service: process id, port, uptime, whether it is ready. Exit 1 unless all are.
 
     Example: citynerve status --json
     """

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stack() -> Iterator[LocalStack]:
     """The servers of the test stack, started once; those that run already are used and left running.
 
-    Several test runs may share them: each holds a shared lock, and only the last run of a stack that tests started stops it.
+    Several test runs may share them: each holds a shared lock, and the last run of a stack that tests started stops it.
     """
     servers = LocalStack("test", load_ports("test", None))
     servers.place.make()
@@ -36,6 +36,7 @@ def stack() -> Iterator[LocalStack]:
         with servers.locked():
             fcntl.flock(users, fcntl.LOCK_SH)
             if not servers.records:
+                servers.wipe()
                 marker.touch()
             servers.start_servers()
             servers.write_settings()

@@ -1,4 +1,7 @@
-"""Things in the cache folder: built once, in a folder beside, moved into place whole, never by two processes at once."""
+"""Entries of the cache folder: built once, in a folder beside, moved into place whole, never by two processes at once.
+
+Standard library only.
+"""
 
 import fcntl
 import json
@@ -74,12 +77,13 @@ def wait_for_lock(descriptor: int, why: str, budget_s: float) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, readable for the uid that PostgreSQL runs as; raises Trouble where that is refused."""
+    """Make a folder and its parents, readable for the uid that PostgreSQL runs as; raises Trouble where it cannot."""
     old = os.umask(0o022)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        msg = f"cannot make the folder {folder} ({error.strerror}); set CITYNERVE_CACHE and CITYNERVE_DATA to folders you may write to"
+        remedy = "set CITYNERVE_CACHE and CITYNERVE_DATA to folders you may write to"
+        msg = f"cannot make the folder {folder} ({error.strerror}); {remedy}"
         raise Trouble(msg) from None
     finally:
         os.umask(old)
@@ -89,7 +93,8 @@ def need_space(folder: Path, needed_mb: int, what: str) -> None:
     """Raise Trouble unless the disk under `folder` has room."""
     free_mb = shutil.disk_usage(folder).free // 1_000_000
     if free_mb < needed_mb:
-        msg = f"{what} needs {needed_mb} MB and {folder} has {free_mb} MB free; free some, or set CITYNERVE_CACHE to a folder with room"
+        remedy = "free some, or set CITYNERVE_CACHE to a folder with room"
+        msg = f"{what} needs {needed_mb} MB and the disk of {folder} has {free_mb} MB free; {remedy}"
         raise Trouble(msg)
 
 

@@ -49,7 +49,8 @@ class Apt:
             raise Trouble(msg)
         if found[0].suffix == "":
             return found[0].read_bytes()
-        return subprocess.run(["/usr/lib/apt/apt-helper", "cat-file", str(found[0])], check=True, capture_output=True).stdout
+        unpacked = ["/usr/lib/apt/apt-helper", "cat-file", str(found[0])]
+        return subprocess.run(unpacked, check=True, capture_output=True).stdout
 
     def download(self, packages: list[str], into: Path) -> list[Path]:
         """Fetch packages (`name` or `name=version`) and return the .deb files."""
@@ -58,40 +59,59 @@ class Apt:
         return sorted(into.glob("*.deb"))
 
     def _run(self, arguments: list[str], cwd: Path) -> None:
+        command = ["apt-get", "-q", "-c", str(self._settings()), *arguments]
+        environment = os.environ | {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+        try:
+            done = subprocess.run(
+                command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=COMMAND_BUDGET_S, check=False
+            )
+        except FileNotFoundError:
+            msg = "apt-get is missing: this is no Debian; use Docker with deploy/compose.yaml instead"
+            raise Trouble(msg) from None
+        except subprocess.TimeoutExpired:
+            msg = (
+                f"apt-get {arguments[0]} did not end within {COMMAND_BUDGET_S} s; check the network, or set "
+                "CITYNERVE_DEBIAN_MIRROR to a nearer mirror"
+            )
+            raise Trouble(msg) from None
+        if done.returncode != 0:
+            raise Trouble(_failure_sentence(arguments[0], done.stdout + done.stderr, self.mirror))
+
+    def _settings(self) -> Path:
+        """Our apt.conf, read after the host's, whose proxies and certificates stay in force."""
         settings = {
             "Dir::State": self.home / "state",
             "Dir::State::status": self.home / "state/status",
             "Dir::Cache": self.home / "cache",
             "APT::Sandbox::User": "",  # else root's apt becomes _apt, which may not enter our folders
+            "APT::Default-Release": "",  # the host's would not be found among our sources
+            "APT::Update::Error-Mode": "any",
             "Acquire::Languages": "none",
             "Acquire::GzipIndexes": "false",
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
             "Acquire::Retries": "3",
-            "APT::Update::Error-Mode": "any",
-            "APT::Update::Post-Invoke-Success": "",
         }
         if self.suite is not None:
-            # apt.conf.d of the host stays in force: its proxies and certificates are needed.
             settings |= {
                 "Dir::Etc::SourceList": "/dev/null",
                 "Dir::Etc::SourceParts": self.home / "etc/sources.list.d",
-                "Dir::Etc::PreferencesParts": self.home / "etc/preferences.d",
                 "Dir::Etc::Preferences": "/dev/null",
+                "Dir::Etc::PreferencesParts": self.home / "etc/preferences.d",
             }
-        command = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items()), *arguments]
-        environment = os.environ | {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
-        try:
-            done = subprocess.run(  # noqa: S603 - a list, no shell
-                command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=COMMAND_BUDGET_S, check=False
-            )
-        except FileNotFoundError:
-            msg = "apt-get is missing: the launcher fetches its servers from Debian's packages; use deploy/compose.yaml with Docker instead"
-            raise Trouble(msg) from None
-        except subprocess.TimeoutExpired:
-            msg = f"apt-get {arguments[0]} did not end within {COMMAND_BUDGET_S} s; check the network, or set CITYNERVE_DEBIAN_MIRROR to a nearer mirror"
-            raise Trouble(msg) from None
-        if done.returncode != 0:
-            raise Trouble(_failure_sentence(arguments[0], done.stdout + done.stderr, self.mirror))
+        cleared = [f"#clear APT::Update::{hook};" for hook in ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")]
+        lines = [*cleared, *(f'{name} "{value}";' for name, value in settings.items())]
+        path = self.home / "apt.conf"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a .deb file without running its scripts; raises Trouble where that fails."""
+    done = subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        msg = f"cannot unpack {archive.name}: {reason}; free disk space, or set CITYNERVE_CACHE to a folder with room"
+        raise Trouble(msg)
 
 
 def architecture() -> str:
@@ -99,7 +119,7 @@ def architecture() -> str:
     machine = os.uname().machine
     names = {"x86_64": "amd64", "aarch64": "arm64"}
     if machine not in names:
-        msg = f"this processor ({machine}) is not supported: CityNerve's servers are fetched for x86-64 and arm64; use deploy/compose.yaml"
+        msg = f"this processor ({machine}) is not supported: the servers come for x86-64 and arm64 only"
         raise Trouble(msg)
     return names[machine]
 
@@ -143,22 +163,20 @@ def _failure_sentence(verb: str, output: str, mirror: str | None) -> str:
     if "No space left" in output:
         return f"apt-get {verb} failed: the disk is full; free 1.5 GB, or set CITYNERVE_CACHE to a folder with room"
     if "NO_PUBKEY" in output or "not signed" in output:
-        return f"apt-get {verb} failed: the keys in {KEYRING} do not cover the suite; update Debian's package debian-archive-keyring ({reason})"
-    return (
-        f"apt-get {verb} failed: {reason}; check the network"
-        + (f" and that {mirror} is a Debian mirror (CITYNERVE_DEBIAN_MIRROR sets another)" if mirror else "")
-    )
+        remedy = "update Debian's package debian-archive-keyring"
+        return f"apt-get {verb} failed: the keys in {KEYRING} do not cover the suite ({reason}); {remedy}"
+    remedy = f"check the network and that {mirror} is a Debian mirror (CITYNERVE_DEBIAN_MIRROR sets another)"
+    return f"apt-get {verb} failed: {reason}; {remedy if mirror else 'check the network'}"
 
 
 def keyring(work: Path) -> Path:
-    """A keyring that knows trixie and forky: the host's, or on an older point release of bookworm the newer one of its own mirror."""
+    """A keyring that knows trixie and forky: the host's, or on an old point release the newer one of its own mirror."""
     if TRIXIE_KEY.exists():
         return KEYRING
     if not KEYRING.exists():
-        msg = f"{KEYRING} is missing, so Debian's signatures cannot be checked; install the package debian-archive-keyring"
+        msg = f"{KEYRING} is missing, so signatures cannot be checked; install the package debian-archive-keyring"
         raise Trouble(msg)
     apt = Apt(work / "host")
     apt.update()
-    archive = apt.download(["debian-archive-keyring"], work / "keyring")
-    subprocess.run(["dpkg", "-x", str(archive[0]), str(work / "keyring")], check=True)
+    unpack(apt.download(["debian-archive-keyring"], work / "keyring")[0], work / "keyring")
     return work / "keyring" / KEYRING.relative_to("/")

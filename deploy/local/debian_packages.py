@@ -1,4 +1,4 @@
-"""Which Debian packages a server needs: the closure of Depends over a suite's package index. Pure; standard library only."""
+"""Which Debian packages a server needs: the closure of Depends over a suite's package index. Pure."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +32,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class SuiteIndex:
-    """The packages of a suite by name, read from its Packages file on demand (60 MB of text, of which 100 stanzas are needed)."""
+    """The packages of a suite by name, read from its Packages file on demand: 60 MB of text, 100 stanzas are needed."""
 
     find: Callable[[str], Package | None]
     providers: dict[str, list[str]] = field(default_factory=dict)
@@ -77,9 +77,9 @@ def parse_depends(text: str) -> tuple[tuple[str, ...], ...]:
 
 
 def closure(index: SuiteIndex, roots: Sequence[str], left_out: re.Pattern[str] = LEFT_OUT) -> list[Package]:
-    """All packages that `roots` need, each once, in the order found; raises Trouble where the suite lacks one.
+    """All packages that `roots` need, each once; raises Trouble where the suite lacks one.
 
-    The first alternative of a Depends that exists is taken, unless one of them is already chosen or left out on purpose.
+    The first alternative of a Depends that exists is taken, unless one of them is chosen already or left out.
     """
     chosen: dict[str, Package] = {}
     waiting = list(roots)

@@ -1,7 +1,6 @@
 """A folder of unpacked Debian packages that runs on any glibc host: its own libc, loader and libraries."""
 
 import hashlib
-import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,9 +8,8 @@ from pathlib import Path
 
 from deploy.local import debian_apt, elf_files
 from deploy.local.cache_entry import cached, need_space
-from deploy.local.debian_packages import LEFT_OUT, closure, replaced_pins, read_index
+from deploy.local.debian_packages import LEFT_OUT, closure, read_index, replaced_pins
 from deploy.local.progress import say, step
-from deploy.local.trouble import Trouble
 
 BUILDER = 1
 """Raised when the way a prefix is built changes, so that caches are rebuilt."""
@@ -31,13 +29,18 @@ class Prefix:
 
     def recipe(self) -> str:
         """Digest of all that decides the content."""
-        parts = [str(BUILDER), self.suite, *self.packages, *(f"{k}={v}" for k, v in sorted((self.pins | self.relative_paths).items()))]
+        settings = sorted((self.pins | self.relative_paths).items())
+        parts = [str(BUILDER), self.suite, *self.packages, *(f"{name}={value}" for name, value in settings)]
         parts += [LEFT_OUT.pattern, debian_apt.architecture()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def provide(self, patchelf: Path) -> Path:
         """Return the prefix's folder, building it where it is absent."""
-        return cached(f"prefixes/{self.name}", self.recipe(), lambda folder, final: self._build(folder, final, patchelf))
+
+        def build(folder: Path, final: Path) -> None:
+            self._build(folder, final, patchelf)
+
+        return cached(f"prefixes/{self.name}", self.recipe(), build)
 
     def _build(self, folder: Path, final: Path, patchelf: Path) -> None:
         need_space(folder, self.needed_mb, f"unpacking {', '.join(self.packages)}")
@@ -53,15 +56,8 @@ class Prefix:
                 archives = apt.download([f"{p.name}={p.version}" for p in chosen], work / "archives")
             with step(f"{self.name}: unpacking"):
                 with ThreadPoolExecutor(2) as pool:
-                    list(pool.map(lambda archive: _unpack(archive, folder), archives))
+                    list(pool.map(lambda archive: debian_apt.unpack(archive, folder), archives))
                 count = elf_files.relocate(folder, final, patchelf)
                 for program, path in self.relative_paths.items():
                     elf_files.make_path_relative(folder / program, path)
             say(f"{self.name}: {count} programs and libraries set to the folder's own libc")
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    done = subprocess.run(["dpkg", "-x", str(archive), str(folder)], check=False, capture_output=True, text=True)
-    if done.returncode != 0:
-        msg = f"cannot unpack {archive.name}: {done.stderr.strip()}; free disk space, or set CITYNERVE_CACHE to a folder with room"
-        raise Trouble(msg)

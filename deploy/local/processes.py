@@ -1,7 +1,7 @@
 """Programs started in the background and found again: a record on disk that names the process beyond doubt.
 
-A pid alone is not enough: after a reboot or a day it may be another program's, and that one must never be killed. A record
-also holds the start time in kernel ticks and the boot id; the three together are never reused.
+A pid alone is not enough: after a reboot or a day it may be another program's, and that one must never be killed.
+A record also holds the start time in kernel ticks and the boot id; the three together are never reused.
 """
 
 import contextlib
@@ -38,9 +38,17 @@ class ProcessRecord:
 
 
 def start(
-    name: str, command: Sequence[str], *, folder: Path, working: Path, log: Path, environment: Mapping[str, str], port: int, uid: int | None
+    name: str,
+    command: Sequence[str],
+    *,
+    folder: Path,
+    working: Path,
+    log: Path,
+    environment: Mapping[str, str],
+    port: int,
+    uid: int | None,
 ) -> ProcessRecord:
-    """Start a program in a session of its own, its output appended to `log`, as `uid` where given; save its record in `folder`.
+    """Start a program in a session of its own, as `uid` where given, its output appended to `log`; keep its record.
 
     Raises Trouble where it cannot be started at all.
     """
@@ -64,7 +72,7 @@ def start(
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without what would change which libraries or settings our programs load, plus `extra`."""
+    """The caller's environment, without what would change the libraries or settings our programs load, plus `extra`."""
     unwanted = ("LD_", "PG", "JAVA_TOOL", "_JAVA", "JDK_JAVA", "KAFKA_")
     return {k: v for k, v in os.environ.items() if not k.startswith(unwanted)} | dict(extra)
 
@@ -109,7 +117,7 @@ def is_alive(record: ProcessRecord) -> bool:
 
 
 def send(record: ProcessRecord, number: signal.Signals, *, tree: bool = False) -> None:
-    """Signal the process, or with `tree` all its descendants too; a process that is gone or another one is left alone."""
+    """Signal the process, with `tree` its descendants too; a process that is gone, or another's, is left alone."""
     if not is_alive(record):
         return
     for process in _family(record) if tree else [psutil.Process(record.pid)]:

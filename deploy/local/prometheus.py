@@ -1,14 +1,13 @@
 """Prometheus and Alertmanager of the local stack."""
 
-from functools import partial
 from pathlib import Path
 
 from deploy.local import readiness
+from deploy.local.cache_entry import make_folder
 from deploy.local.places import REPOSITORY
 from deploy.local.ports import Ports
 from deploy.local.provision import Programs
 from deploy.local.server import Place, Server, make_data_folder, render
-from deploy.local.cache_entry import make_folder
 
 FOLDER = REPOSITORY / "deploy/prometheus"
 

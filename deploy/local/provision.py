@@ -26,7 +26,12 @@ class Programs:
 
     def tool(self, name: str) -> Path:
         """Path of a command-line tool of the servers: promtool, amtool, psql, pg_dump, ..."""
-        for folder in (self.servers / "usr/bin", self.postgres_bin, self.mosquitto / "usr/sbin", self.mosquitto / "usr/bin"):
+        for folder in (
+            self.servers / "usr/bin",
+            self.postgres_bin,
+            self.mosquitto / "usr/sbin",
+            self.mosquitto / "usr/bin",
+        ):
             if (folder / name).is_file():
                 return folder / name
         msg = f"there is no tool {name} among the servers' programs"

@@ -130,7 +130,7 @@ class LocalStack:
     def start_servers(self, which: Iterable[str] = tuple(SERVERS)) -> None:
         """Start the named servers together and wait until each answers; those that run already are left alone.
 
-        Raises Trouble, all of them left as they are, where a port is taken or a server does not come up.
+        Raises Trouble where a port is taken (before anything starts) or a server does not come up (the others stay up).
         """
         self.place.make()
         running = self.records
@@ -138,12 +138,14 @@ class LocalStack:
         self.check_ports(wanted)
         programs = self.programs
         with ThreadPoolExecutor(len(SERVERS)) as pool:
-            failures = [f for f in pool.map(lambda name: self._start_server(SERVERS[name], programs), wanted) if f is not None]
+            failures = [
+                f for f in pool.map(lambda name: self._start_server(SERVERS[name], programs), wanted) if f is not None
+            ]
         if failures:
             raise Trouble("\n".join(failures))
 
     def check_ports(self, names: Iterable[str]) -> None:
-        """Raise Trouble where a port of a named server or service that does not run is taken, before anything starts."""
+        """Raise Trouble where a port of a named server or service that does not run is taken."""
         running = self.records
         ports = {service.name: (service.port_name,) for service in SERVICES} | {n: s.ports for n, s in SERVERS.items()}
         check_free(self.ports, [port for name in names if name not in running for port in ports[name]])
@@ -171,9 +173,15 @@ class LocalStack:
         environment: Mapping[str, str] | None = None,
     ) -> ProcessRecord:
         return processes.start(
-            name, command, folder=self.place.run, working=working, log=self.place.logs / f"{name}.log", environment=environment or {},
-            port=port, uid=uid,
-        )  # fmt: skip
+            name,
+            command,
+            folder=self.place.run,
+            working=working,
+            log=self.place.logs / f"{name}.log",
+            environment=environment or {},
+            port=port,
+            uid=uid,
+        )
 
     def start_service(
         self,

@@ -13,7 +13,7 @@ _SHOWN_LINES = 12
 
 
 def wait_until_ready(record: ProcessRecord, probe: Callable[[], str | None], budget_s: float) -> float:
-    """Return the seconds it took; raises Trouble with the last log lines where the program ended or the budget ran out."""
+    """Return the seconds it took; raises Trouble with the log's end where the program ended or the budget ran out."""
     start_s = time.monotonic()
     while True:
         reason = probe()

@@ -1,0 +1,51 @@
+# CityNerve. `make demo` shows it, `make test` proves it. Nothing but python3 (3.11 or later) and make is needed.
+PYTHON ?= python3
+CITYNERVE = .venv/bin/citynerve
+ARGS ?=
+
+.PHONY: help setup setup-dev demo up down status test check bench lock clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+setup: ## make the virtual environment
+	@$(PYTHON) deploy/local/bootstrap.py
+
+setup-dev: ## the same, with what tests and checks need
+	@$(PYTHON) deploy/local/bootstrap.py --dev
+
+demo: setup ## start everything and replay a real city day; FOR=90s ends it by itself
+	@$(CITYNERVE) demo $(if $(FOR),--for $(FOR)) $(ARGS)
+
+up: setup ## start the local stack and leave it running
+	@$(CITYNERVE) up $(ARGS)
+
+down: setup ## stop it
+	@$(CITYNERVE) down $(ARGS)
+
+status: setup ## show what runs
+	@$(CITYNERVE) status $(ARGS)
+
+test: setup-dev ## run all tests, the real servers included; ARGS="-k words" picks some
+	@.venv/bin/python -m deploy.local --browser
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: setup-dev ## style, types, and who may import whom
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: setup-dev ## run the benchmarks
+	@.venv/bin/python -m tests.benchmarks $(ARGS)
+
+lock: ## renew both lock files from pyproject.toml (maintainers; needs uv): hashes, no addresses
+	@printf 'hatchling\neditables\n' > .build-requirements.in
+	uv pip compile -q pyproject.toml .build-requirements.in --universal --generate-hashes --no-emit-index-url \
+	    --no-header --no-annotate -p 3.11 -o requirements.lock
+	uv pip compile -q pyproject.toml .build-requirements.in --extra dev --universal --generate-hashes \
+	    --no-emit-index-url --no-header --no-annotate -p 3.11 -c requirements.lock -o requirements-dev.lock
+	@rm .build-requirements.in
+
+clean: ## remove the virtual environment and what builds leave behind (data and downloads stay)
+	rm -rf .venv build dist control_center/ui/dist control_center/ui/node_modules .mypy_cache .ruff_cache .pytest_cache
