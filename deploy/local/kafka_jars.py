@@ -1,6 +1,7 @@
 """Kafka's jars: those of deploy/kafka/jars.lock, fetched by jgo and checked against their SHA-256."""
 
 import hashlib
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from deploy.local.progress import step
 from deploy.local.trouble import Trouble
 
 LOCK = REPOSITORY / "deploy/kafka/jars.lock"
+HOST_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _FETCHERS = 8
 _TIMEOUT_S = 60
 
@@ -48,6 +50,8 @@ def _fetch(jars: list[LockedJar], folder: Path) -> None:
     from jgo.maven import MavenContext  # noqa: PLC0415 - needed on a first start only
 
     need_space(folder, 200, "downloading Kafka")
+    if HOST_CERTIFICATES.exists():  # an organisation's own authority is there, and not in the library's list
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", str(HOST_CERTIFICATES))
     with step(f"kafka: downloading {len(jars)} jars"), ThreadPoolExecutor(_FETCHERS) as pool:
         maven = MavenContext(repo_cache=folder / "maven", timeout=_TIMEOUT_S)
         list(pool.map(lambda jar: _fetch_one(maven, jar, folder), jars))
@@ -60,7 +64,7 @@ def _fetch_one(maven: object, jar: LockedJar, folder: Path) -> None:
         component = maven.project(jar.group, jar.artifact).at_version(jar.version)  # type: ignore[attr-defined]
         path = Path(component.artifact(packaging="jar").resolve())
     except Exception as error:  # jgo raises what its HTTP client does; any of it means "not fetched"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rpartition("(Caused by ")[2].rstrip("()")
         msg = f"cannot fetch {name} from Maven Central ({reason}); check the network and start again"
         raise Trouble(msg) from None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -40,9 +40,11 @@ def build_page(ui: Path = UI) -> bool:
 
 def sources(ui: Path) -> list[Path]:
     """The files the build reads."""
-    return sorted(
-        path for path in ui.rglob("*") if path.is_file() and not _NOT_SOURCES & set(path.relative_to(ui).parts)
-    )
+    found: list[Path] = []
+    for folder, folders, names in os.walk(ui):
+        folders[:] = [name for name in folders if name not in _NOT_SOURCES]
+        found += [Path(folder, name) for name in names]
+    return sorted(found)
 
 
 def digest(paths: Iterable[Path], root: Path) -> str:
@@ -58,6 +60,7 @@ def _npm(ui: Path, *arguments: str) -> None:
     environment = os.environ | {
         "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",  # npm's own scripts start `node`
         "npm_config_cache": str(cache_folder() / "npm"),
+        "NODE_USE_SYSTEM_CA": "1",  # an organisation's own authority is in the host's list, not in Node's
         "npm_config_fund": "false",
         "npm_config_audit": "false",
         "npm_config_update_notifier": "false",
