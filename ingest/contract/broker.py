@@ -49,7 +49,9 @@ class KafkaSettings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> KafkaSettings:
         if self.min_insync_replicas > self.replication_factor:
-            raise ValueError("[kafka] min_insync_replicas is larger than replication_factor; no write could be acknowledged")
+            raise ValueError(
+                "[kafka] min_insync_replicas is larger than replication_factor; no write could be acknowledged"
+            )
         if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
             raise ValueError("[kafka] security_protocol asks for SASL: set sasl_username and sasl_password")
         return self

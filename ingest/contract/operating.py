@@ -65,7 +65,9 @@ def load_sections(
     return loaded
 
 
-def load_section(section: str, model: type[Model], config: Path | None, environ: Mapping[str, str] | None = None) -> Model:
+def load_section(
+    section: str, model: type[Model], config: Path | None, environ: Mapping[str, str] | None = None
+) -> Model:
     """One section; see `load_sections`."""
     loaded = load_sections({section: model}, config, environ)[section]
     assert isinstance(loaded, model)  # noqa: S101 - narrows for mypy what load_sections built from this very model
@@ -154,7 +156,12 @@ async def status_server(
 
 @contextlib.asynccontextmanager
 async def serve_application(
-    application: Callable[..., Any], host: str, port: int, *, stop_budget_s: float, lifespan: Literal["on", "off"] = "off"
+    application: Callable[..., Any],
+    host: str,
+    port: int,
+    *,
+    stop_budget_s: float,
+    lifespan: Literal["on", "off"] = "off",
 ) -> AsyncIterator[int]:
     """Serve an ASGI application while the body runs; yields the bound port (0 asks for a free one).
 

@@ -1,4 +1,4 @@
-"""Alarm rules as processors judge them: one row of `city.rules`. The control center writes the rows, processors evaluate them vectorised."""
+"""Alarm rules as processors judge them: one row of `city.rules`. The control center writes them, processors evaluate them vectorised."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ class Rule(BaseModel):
             return self
         if self.metric is None or self.raise_at is None:
             raise ValueError(f"rule {self.rule_id}: a threshold rule needs metric and raise_at")
-        if self.clear_at is not None and (self.clear_at > self.raise_at) == self.above and self.clear_at != self.raise_at:
+        if (
+            self.clear_at is not None
+            and (self.clear_at > self.raise_at) == self.above
+            and self.clear_at != self.raise_at
+        ):
             side = "at or below" if self.above else "at or above"
             raise ValueError(f"rule {self.rule_id}: clear_at must be {side} raise_at, else the alarm could never rest")
         if (self.source == "reading") != (self.column == "value"):
