@@ -40,7 +40,9 @@ class Prefix:
         def build(folder: Path, final: Path) -> None:
             self._build(folder, final, patchelf)
 
-        return cached(f"prefixes/{self.name}", self.recipe(), build)
+        # Named by its recipe: a checkout of another version must not replace the programs that this one runs.
+        recipe = self.recipe()
+        return cached(f"prefixes/{self.name}-{recipe[:10]}", recipe, build)
 
     def _build(self, folder: Path, final: Path, patchelf: Path) -> None:
         need_space(folder, self.needed_mb, f"unpacking {', '.join(self.packages)}")

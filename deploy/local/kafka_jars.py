@@ -43,7 +43,8 @@ def provide() -> Path:
     """Return the folder of the jars, fetching them where it is absent."""
     text = LOCK.read_text()
     jars = read_lock(text)
-    return cached("kafka", hashlib.sha256(text.encode()).hexdigest(), lambda folder, _: _fetch(jars, folder))
+    recipe = hashlib.sha256(text.encode()).hexdigest()
+    return cached(f"kafka-{recipe[:10]}", recipe, lambda folder, _: _fetch(jars, folder))
 
 
 def _fetch(jars: list[LockedJar], folder: Path) -> None:

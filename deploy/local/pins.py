@@ -8,7 +8,13 @@ from deploy.local.debian_prefix import Prefix
 SERVERS = Prefix(
     name="servers",
     suite="trixie",
-    packages=("postgresql-17", "postgresql-17-timescaledb", "prometheus", "prometheus-alertmanager"),
+    packages=(
+        "postgresql-17",
+        "postgresql-17-timescaledb",
+        "prometheus",
+        "prometheus-alertmanager",
+        "libnss-wrapper",  # initdb asks for the user's name; a user of LDAP or of a container is in no /etc/passwd
+    ),
     pins={
         "postgresql-17": "17.12-0+deb13u1",
         "postgresql-17-timescaledb": "2.19.3+dfsg-1+deb13u1",

@@ -1,6 +1,7 @@
 """PostgreSQL 17 with TimescaleDB of the local stack."""
 
 import asyncio
+import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -84,7 +85,7 @@ def _initdb(data: Path, programs: Programs) -> None:
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_INITDB_BUDGET_S, check=False, cwd=data,
-            env=clean_environment({}), **identity,  # type: ignore[call-overload]
+            env=_named_environment(data, programs), **identity,  # type: ignore[call-overload]
         )  # fmt: skip
     except PermissionError:
         remedy = "set CITYNERVE_CACHE to a folder everyone may read"
@@ -94,6 +95,20 @@ def _initdb(data: Path, programs: Programs) -> None:
         last = ((done.stderr + done.stdout).strip().splitlines() or ["it gave no reason"])[-1]
         msg = f"PostgreSQL's data folder could not be made: {last}"
         raise Trouble(msg)
+
+
+def _named_environment(data: Path, programs: Programs) -> dict[str, str]:
+    """An environment in which our uid has a name, as initdb demands, whether or not /etc/passwd knows it."""
+    uid, gid = os.geteuid(), os.getegid()
+    known = any(line.split(":")[2:3] == [str(uid)] for line in Path("/etc/passwd").read_text().splitlines())
+    wrapper = next((programs.servers / "usr/lib").glob("*/libnss_wrapper.so"), None)
+    if known or wrapper is None:
+        return clean_environment({})
+    users, groups = data.parent / "passwd", data.parent / "group"
+    users.write_text(f"{USER}:x:{uid}:{gid}::{data}:/bin/sh\n")
+    groups.write_text(f"{USER}:x:{gid}:\n")
+    names = {"NSS_WRAPPER_PASSWD": str(users), "NSS_WRAPPER_GROUP": str(groups)}
+    return clean_environment({"LD_PRELOAD": str(wrapper), **names})
 
 
 SERVER = Server(
