@@ -1,0 +1,349 @@
+"""The platform dashboard: every stage's rates, delays, queues and losses, for whoever runs CityNerve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grafana_foundation_sdk.builders import dashboard as dashboards
+from grafana_foundation_sdk.models import dashboard as schema
+
+from deploy.grafana.panels import (
+    AMBER,
+    GREEN,
+    POSTGRES,
+    PROMETHEUS,
+    RED,
+    Look,
+    Panel,
+    Steps,
+    number,
+    promql,
+    rows,
+    sql,
+    trend,
+)
+
+_RATE = "[$__rate_interval]"
+
+LEDGER = """
+SELECT gateway, to_timestamp(epoch / 1000000) AS started, open, received, stored, duplicate, dead_letter, refused, in_flight, unaccounted,
+       redelivered, spooled, last_seen
+FROM city_view.ledger ORDER BY open DESC, epoch DESC LIMIT 100"""
+
+DATABASE_SIZE = "SELECT pg_database_size(current_database()) AS value"
+
+SESSIONS = """
+SELECT coalesce(nullif(application_name, ''), '-') AS application, coalesce(state, '-') AS state, count(*) AS sessions,
+       max(extract(epoch FROM now() - xact_start))::double precision AS longest_transaction_s
+FROM pg_stat_activity WHERE datname = current_database() GROUP BY 1, 2 ORDER BY 1, 2"""
+
+
+def board() -> schema.Dashboard:
+    """The whole dashboard."""
+    built = dashboards.Dashboard("Platform").uid("citynerve-platform").tags(["citynerve", "platform"]).readonly()
+    built = built.description(
+        "Every stage of CityNerve: rates, delays, queues, losses. Alerts on the same numbers: deploy/prometheus/rules."
+    )
+    built = built.time("now-1h", "now").refresh("10s").timezone("browser").tooltip(schema.DashboardCursorSync.CROSSHAIR)
+    for title, address in (("City (English)", "/d/citynerve-operators-en"), ("Thành phố", "/d/citynerve-operators-vi")):
+        built = built.link(
+            dashboards.DashboardLink(title).type(schema.DashboardLinkType.LINK).url(address).keep_time(keep_time=True)
+        )
+    for title, panels in (
+        ("Is anything lost?", _custody()),
+        ("Rates", _rates()),
+        ("Delay", _delay()),
+        ("Ingest: broker, Kafka, spool", _ingest()),
+        ("Processors: event time, commits, owners", _processors()),
+        ("Control center", _control()),
+        ("Database", _database()),
+    ):
+        built = built.with_row(dashboards.Row(title))
+        for panel in panels:
+            built = built.with_panel(panel)
+    return built.build()
+
+
+def _lines(
+    title: str, about: str, unit: str, *queries: tuple[str, str], width: int = 8, stacked: bool = False
+) -> Panel:
+    return trend(Look(title, about, unit, width), promql(*queries), PROMETHEUS, stacked=stacked)
+
+
+def _tile(
+    title: str,
+    about: str,
+    expression: str,
+    *,
+    unit: str = "short",
+    bad_from: float | None = None,
+    bad_below: float | None = None,
+) -> Panel:
+    if bad_below is not None:
+        steps = Steps(RED, [(bad_below, GREEN)])
+    else:
+        steps = Steps(GREEN, [(bad_from, RED)]) if bad_from is not None else Steps(GREEN)
+    return number(Look(title, about, unit, 4, 4, steps=steps), promql(("", expression), instant=True), PROMETHEUS)
+
+
+def _quantiles(metric: str, by: str = "") -> Sequence[tuple[str, str]]:
+    labels = f"le, {by}" if by else "le"
+    legend = f"{{{{{by}}}}} " if by else ""
+    return [
+        (f"{legend}{name}", f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{_RATE})))")
+        for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    ]
+
+
+def _custody() -> list[Panel]:
+    return [
+        _tile(
+            "Unaccounted",
+            "Acknowledged, and neither stored nor refused. Must be 0.",
+            "max(citynerve_control_unaccounted_readings)",
+            bad_from=1,
+        ),
+        _tile("Ingest up", "Gateways that answer.", 'sum(up{job="ingest"})', bad_below=1),
+        _tile("Processors up", "Processors that answer.", 'sum(up{job="processors"})', bad_below=1),
+        _tile("Control center up", "Control centers that answer.", 'sum(up{job="control"})', bad_below=1),
+        _tile("Largest lag", "Of any partition.", "max(citynerve_processor_lag_seconds)", unit="s", bad_from=60),
+        _tile(
+            "Spool hours left",
+            "Outage of Kafka that the disk still holds, at the present rate.",
+            "min(citynerve_ingest_spool_hours_left)",
+            unit="h",
+            bad_below=4,
+        ),
+        _lines(
+            "Ledger",
+            "What became of every reading that was received.",
+            "short",
+            ("{{state}}", "max by (state) (citynerve_control_ledger_readings)"),
+            width=12,
+        ),
+        rows(
+            Look("Ledger by life of a gateway", "A life is one run of the ingest process.", width=12),
+            sql(LEDGER),
+            {"started": [("unit", "dateTimeAsIso")], "last_seen": [("unit", "dateTimeAsIso")]},
+            POSTGRES,
+        ),
+    ]
+
+
+def _rates() -> list[Panel]:
+    return [
+        _lines(
+            "In and out",
+            "Readings per second at each stage.",
+            "cps",
+            ("received", f"sum(rate(citynerve_ingest_readings_total{_RATE}))"),
+            ("{{outcome}}", f"sum by (outcome) (rate(citynerve_processor_readings_total{_RATE}))"),
+        ),
+        _lines(
+            "Messages and frames",
+            "Messages from the broker, frames to Kafka.",
+            "cps",
+            ("messages", f"sum(rate(citynerve_ingest_messages_total{_RATE}))"),
+            ("frames to {{topic}}", f"sum by (topic) (rate(citynerve_ingest_frames_total{_RATE}))"),
+            ("frames of {{topic}} processed", f"sum by (topic) (rate(citynerve_processor_frames_total{_RATE}))"),
+        ),
+        _lines(
+            "Rejects by reason",
+            "Dead letters and refusals; each is kept or counted with its reason.",
+            "cps",
+            ("{{reason}}", f"sum by (reason) (rate(citynerve_ingest_rejects_total{_RATE})) > 0"),
+            ("refused: {{reason}}", f"sum by (reason) (rate(citynerve_ingest_refused_total{_RATE})) > 0"),
+            ("bad frame: {{reason}}", f"sum by (reason) (rate(citynerve_processor_bad_frames_total{_RATE})) > 0"),
+            stacked=True,
+        ),
+        _lines(
+            "Readings in a frame",
+            "Size of what goes to Kafka at once.",
+            "short",
+            *_quantiles("citynerve_ingest_frame_readings"),
+        ),
+        _lines(
+            "Readings in a batch",
+            "Size of what goes to the database at once.",
+            "short",
+            *_quantiles("citynerve_processor_batch_readings"),
+        ),
+        _lines(
+            "Redelivered by the broker",
+            "Messages that came twice; told apart, stored once.",
+            "cps",
+            ("redelivered", f"sum(rate(citynerve_ingest_duplicates_redelivered_total{_RATE}))"),
+        ),
+    ]
+
+
+def _delay() -> list[Panel]:
+    return [
+        _lines(
+            "Receive to commit",
+            "From the broker's message to the committed row.",
+            "s",
+            *_quantiles("citynerve_processor_end_to_end_seconds"),
+        ),
+        _lines(
+            "Receive to Kafka",
+            "From the broker's message to Kafka's acknowledgement.",
+            "s",
+            *_quantiles("citynerve_ingest_receive_to_kafka_seconds"),
+        ),
+        _lines("Commit", "One database transaction.", "s", *_quantiles("citynerve_processor_commit_seconds")),
+        _lines(
+            "Lag",
+            "Age of the next record that is not committed; 0 when caught up.",
+            "s",
+            ("{{topic}}/{{partition}}", "max by (topic, partition) (citynerve_processor_lag_seconds)"),
+            width=12,
+        ),
+        _lines(
+            "Lag in records",
+            "Frames waiting in Kafka.",
+            "short",
+            ("{{topic}}/{{partition}}", "max by (topic, partition) (citynerve_processor_lag_records)"),
+            width=12,
+        ),
+    ]
+
+
+def _ingest() -> list[Panel]:
+    return [
+        _lines(
+            "Connections",
+            "1: connected.",
+            "short",
+            ("MQTT {{instance}}", "citynerve_ingest_mqtt_connected"),
+            ("Kafka {{instance}}", "citynerve_ingest_kafka_up"),
+        ),
+        _lines(
+            "Connects and renewals",
+            "Connects to the broker by outcome; Kafka producers replaced by reason.",
+            "short",
+            ("connect: {{outcome}}", f"sum by (outcome) (increase(citynerve_ingest_mqtt_connects_total{_RATE}))"),
+            ("producer: {{reason}}", f"sum by (reason) (increase(citynerve_ingest_producer_renewals_total{_RATE}))"),
+        ),
+        _lines(
+            "Not yet acknowledged",
+            "Messages ingest holds and the broker will send again if it dies.",
+            "short",
+            ("{{instance}}", "citynerve_ingest_unacked_messages"),
+        ),
+        _lines(
+            "Spool", "Frames on disk while Kafka is away.", "bytes", ("{{instance}}", "citynerve_ingest_spool_bytes")
+        ),
+        _lines("Spooled frames", "Frames on disk.", "short", ("{{instance}}", "citynerve_ingest_spool_frames")),
+        _lines(
+            "Spool left",
+            "Hours of outage the disk still holds at the present rate; full: acknowledging has stopped.",
+            "h",
+            ("{{instance}}", "citynerve_ingest_spool_hours_left"),
+            ("full {{instance}}", "citynerve_ingest_spool_full"),
+        ),
+    ]
+
+
+def _processors() -> list[Panel]:
+    return [
+        _lines(
+            "Watermark age",
+            "How far event time is behind the clock; windows close behind it.",
+            "s",
+            ("partition {{partition}}", "max by (partition) (citynerve_processor_watermark_age_seconds)"),
+        ),
+        _lines(
+            "Windows written",
+            "Closed for the first time, or revised by late data.",
+            "cps",
+            ("{{size}} {{kind}}", f"sum by (size, kind) (rate(citynerve_processor_windows_written_total{_RATE}))"),
+        ),
+        _lines(
+            "Late readings",
+            "Came after their minute had closed; the minute was revised.",
+            "cps",
+            ("late", f"sum(rate(citynerve_processor_late_readings_total{_RATE}))"),
+        ),
+        _lines(
+            "Owned partitions",
+            "Who works on how many.",
+            "short",
+            ("{{instance}}", "citynerve_processor_owned_partitions"),
+            stacked=True,
+        ),
+        _lines(
+            "Starting again",
+            "Restarts by reason; fenced: another owner has taken the cursor.",
+            "short",
+            ("{{reason}}", f"sum by (reason) (increase(citynerve_processor_restarts_total{_RATE}))"),
+            ("fenced", f"sum(increase(citynerve_processor_fenced_total{_RATE}))"),
+        ),
+        _lines(
+            "Duplicates found by merging",
+            "Batches that COPY refused because a reading was already there.",
+            "cps",
+            ("merges", f"sum(rate(citynerve_processor_merge_fallbacks_total{_RATE}))"),
+        ),
+    ]
+
+
+def _control() -> list[Panel]:
+    return [
+        _lines(
+            "Open alarms",
+            "By severity.",
+            "short",
+            ("{{severity}}", "max by (severity) (citynerve_control_active_alarms)"),
+            stacked=True,
+        ),
+        _lines(
+            "Alarm changes and notifications",
+            "Changes of alarms; what Alertmanager took of them.",
+            "short",
+            ("{{event}}", f"sum by (event) (increase(citynerve_control_alarm_changes_total{_RATE}))"),
+            ("notification: {{outcome}}", f"sum by (outcome) (increase(citynerve_control_notifications_total{_RATE}))"),
+        ),
+        _lines(
+            "Silent devices",
+            "Devices without a reading for longer than they should.",
+            "short",
+            ("silent", "max(citynerve_control_stale_devices)"),
+        ),
+        _lines(
+            "HTTP requests",
+            "By status.",
+            "reqps",
+            ("{{status}}", f"sum by (status) (rate(citynerve_control_http_requests_total{_RATE}))"),
+            stacked=True,
+        ),
+        _lines(
+            "HTTP time, p95",
+            "By route.",
+            "s",
+            (
+                "{{route}}",
+                f"histogram_quantile(0.95, sum by (le, route) (rate(citynerve_control_http_seconds_bucket{_RATE})))",
+            ),
+        ),
+        _lines(
+            "Live pages",
+            "Browsers that listen, and those that were let go because they could not keep up.",
+            "short",
+            ("listening", "sum(citynerve_control_sse_clients)"),
+            ("let go: {{reason}}", f"sum by (reason) (increase(citynerve_control_sse_dropped_total{_RATE}))"),
+        ),
+    ]
+
+
+def _database() -> list[Panel]:
+    size = Look("Database size", "Tables and indexes.", "bytes", 6, 8, steps=Steps(GREEN))
+    sessions = Look("Sessions", "By application; a long transaction holds back cleaning up.", width=18)
+    long_transaction: list[tuple[str, object]] = [
+        ("unit", "s"),
+        ("thresholds", {"mode": "absolute", "steps": [{"value": None, "color": GREEN}, {"value": 60, "color": AMBER}]}),
+    ]
+    return [
+        number(size, [sql(DATABASE_SIZE)], POSTGRES),
+        rows(sessions, sql(SESSIONS), {"longest_transaction_s": long_transaction}, POSTGRES),
+    ]
