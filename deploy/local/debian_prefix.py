@@ -26,10 +26,12 @@ class Prefix:
     needed_mb: int = 500
     relative_paths: dict[str, str] = field(default_factory=dict)
     """Program -> folder that it has built in; made relative to its working folder, which must then be the prefix."""
+    added_libraries: dict[str, str] = field(default_factory=dict)
+    """Program -> library it is made to load first (LD_PRELOAD would reach the host's programs that it starts, too)."""
 
     def recipe(self) -> str:
         """Digest of all that decides the content."""
-        settings = sorted((self.pins | self.relative_paths).items())
+        settings = sorted((self.pins | self.relative_paths | self.added_libraries).items())
         parts = [str(BUILDER), self.suite, *self.packages, *(f"{name}={value}" for name, value in settings)]
         parts += [LEFT_OUT.pattern, debian_apt.architecture()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -62,4 +64,6 @@ class Prefix:
                 count = elf_files.relocate(folder, final, patchelf)
                 for program, path in self.relative_paths.items():
                     elf_files.make_path_relative(folder / program, path)
+                for program, library in self.added_libraries.items():
+                    elf_files.add_library(folder / program, library, patchelf)
             say(f"{self.name}: {count} programs and libraries set to the folder's own libc")

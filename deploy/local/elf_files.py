@@ -101,6 +101,11 @@ def make_path_relative(program: Path, path: str) -> int:
     return count
 
 
+def add_library(program: Path, library: str, patchelf: Path) -> None:
+    """Make a program load a library before all others, so that its functions stand in for libc's."""
+    _patch([str(patchelf), "--add-needed", library, str(program)])
+
+
 def _calls(command: Sequence[str], paths: Sequence[Path]) -> list[list[str]]:
     names = [str(path) for path in paths]
     return [[*command, *names[at : at + _FILES_PER_CALL]] for at in range(0, len(names), _FILES_PER_CALL)]

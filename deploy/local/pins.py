@@ -13,7 +13,7 @@ SERVERS = Prefix(
         "postgresql-17-timescaledb",
         "prometheus",
         "prometheus-alertmanager",
-        "libnss-wrapper",  # initdb asks for the user's name; a user of LDAP or of a container is in no /etc/passwd
+        "libnss-wrapper",
     ),
     pins={
         "postgresql-17": "17.12-0+deb13u1",
@@ -26,6 +26,8 @@ SERVERS = Prefix(
         "usr/bin/prometheus-alertmanager": "/usr/share/prometheus/alertmanager",  # its default template
         "usr/bin/prometheus": "/usr/share/prometheus/web",  # its page
     },
+    # initdb asks for the user's name, and a user of LDAP or of a container is in no /etc/passwd.
+    added_libraries={"usr/lib/postgresql/17/bin/initdb": "libnss_wrapper.so"},
 )
 MOSQUITTO = Prefix(
     name="mosquitto",

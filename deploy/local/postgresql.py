@@ -85,7 +85,7 @@ def _initdb(data: Path, programs: Programs) -> None:
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_INITDB_BUDGET_S, check=False, cwd=data,
-            env=_named_environment(data, programs), **identity,  # type: ignore[call-overload]
+            env=_named_environment(data), **identity,  # type: ignore[call-overload]
         )  # fmt: skip
     except PermissionError:
         remedy = "set CITYNERVE_CACHE to a folder everyone may read"
@@ -97,18 +97,19 @@ def _initdb(data: Path, programs: Programs) -> None:
         raise Trouble(msg)
 
 
-def _named_environment(data: Path, programs: Programs) -> dict[str, str]:
-    """An environment in which our uid has a name, as initdb demands, whether or not /etc/passwd knows it."""
+def _named_environment(data: Path) -> dict[str, str]:
+    """An environment in which our uid has a name, as initdb demands, whether or not /etc/passwd knows it.
+
+    initdb is made to load nss_wrapper (see pins), which reads these variables.
+    """
     uid, gid = os.geteuid(), os.getegid()
     known = any(line.split(":")[2:3] == [str(uid)] for line in Path("/etc/passwd").read_text().splitlines())
-    wrapper = next((programs.servers / "usr/lib").glob("*/libnss_wrapper.so"), None)
-    if known or wrapper is None:
+    if known:
         return clean_environment({})
     users, groups = data.parent / "passwd", data.parent / "group"
     users.write_text(f"{USER}:x:{uid}:{gid}::{data}:/bin/sh\n")
     groups.write_text(f"{USER}:x:{gid}:\n")
-    names = {"NSS_WRAPPER_PASSWD": str(users), "NSS_WRAPPER_GROUP": str(groups)}
-    return clean_environment({"LD_PRELOAD": str(wrapper), **names})
+    return clean_environment({"NSS_WRAPPER_PASSWD": str(users), "NSS_WRAPPER_GROUP": str(groups)})
 
 
 SERVER = Server(
