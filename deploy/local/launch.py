@@ -1,13 +1,14 @@
 """`up` and `down` in order: servers, settings file, tables and topics, the page, our services."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.local.page import build_page
 from deploy.local.places import REPOSITORY
 from deploy.local.processes import clean_environment
 from deploy.local.progress import say, step
-from deploy.local.services import SERVICES, citynerve_command
+from deploy.local.services import SERVICES, Service, citynerve_command
 from deploy.local.stack import SERVERS, LocalStack
 from deploy.local.trouble import Trouble
 
@@ -22,7 +23,8 @@ def bring_up(stack: LocalStack, *, own_settings: Path | None, fresh: bool, with_
     with stack.locked():
         if fresh:
             stack.wipe()
-        own = [service.name for service in SERVICES] if with_services else []
+        services = SERVICES if with_services else ()
+        own = [service.name for service in services]
         running = stack.records
         missing = [name for name in [*SERVERS, *own] if name not in running]
         if not missing:
@@ -31,12 +33,17 @@ def bring_up(stack: LocalStack, *, own_settings: Path | None, fresh: bool, with_
         stack.check_ports([*SERVERS, *own])
         stack.write_settings(own_settings)
         stack.start_servers()
-        if with_services:
+        if services:
             build_page()
             migrate(stack)
-            for service in SERVICES:
-                if service.name not in running:
-                    stack.start_service(service)
+            start_services(stack, [service for service in services if service.name not in running])
+
+
+def start_services(stack: LocalStack, services: Sequence[Service]) -> None:
+    """Start services one after the other in the data's way, so that each finds what it needs."""
+    stack.want(SERVICES)
+    for service in services:
+        stack.start_service(service)
 
 
 def bring_down(stack: LocalStack) -> tuple[list[str], list[str]]:

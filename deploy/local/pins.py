@@ -26,8 +26,12 @@ SERVERS = Prefix(
         "usr/bin/prometheus-alertmanager": "/usr/share/prometheus/alertmanager",  # its default template
         "usr/bin/prometheus": "/usr/share/prometheus/web",  # its page
     },
-    # initdb asks for the user's name, and a user of LDAP or of a container is in no /etc/passwd.
-    added_libraries={"usr/lib/postgresql/17/bin/initdb": "libnss_wrapper.so"},
+    # They ask for the user's name when a cluster is made, and a user of LDAP or of a container is in no /etc/passwd.
+    # The library does nothing unless its variables are set.
+    added_libraries={
+        "usr/lib/postgresql/17/bin/initdb": "libnss_wrapper.so",
+        "usr/lib/postgresql/17/bin/postgres": "libnss_wrapper.so",
+    },
 )
 MOSQUITTO = Prefix(
     name="mosquitto",

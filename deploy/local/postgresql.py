@@ -92,15 +92,16 @@ def _initdb(data: Path, programs: Programs) -> None:
         msg = f"the uid that PostgreSQL runs as cannot enter {programs.servers}; {remedy}"
         raise Trouble(msg) from None
     if done.returncode != 0:
-        last = ((done.stderr + done.stdout).strip().splitlines() or ["it gave no reason"])[-1]
-        msg = f"PostgreSQL's data folder could not be made: {last}"
+        said = (done.stdout + done.stderr).strip().splitlines() or ["it gave no reason"]
+        reason = ([line for line in said if "could not" in line or "FATAL" in line or "error" in line] or said[-1:])[0]
+        msg = f"PostgreSQL's data folder could not be made: {reason}"
         raise Trouble(msg)
 
 
 def _named_environment(data: Path) -> dict[str, str]:
     """An environment in which our uid has a name, as initdb demands, whether or not /etc/passwd knows it.
 
-    initdb is made to load nss_wrapper (see pins), which reads these variables.
+    initdb and postgres are made to load nss_wrapper (see pins), which reads these variables.
     """
     uid, gid = os.geteuid(), os.getegid()
     known = any(line.split(":")[2:3] == [str(uid)] for line in Path("/etc/passwd").read_text().splitlines())

@@ -34,15 +34,15 @@ LOCK_BUDGET_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One line of `citynerve status`; `reason` says why it is not ready."""
+    """One line of `citynerve status`; `reason` says why it is not ready, pid 0 is no process."""
 
     name: str
     pid: int
     port: int
-    alive: bool
-    ready: bool
-    reason: str | None
-    uptime_s: float
+    alive: bool = False
+    ready: bool = False
+    reason: str | None = None
+    uptime_s: float = 0.0
 
 
 class LocalStack:
@@ -279,6 +279,7 @@ class LocalStack:
         servers = [name for name in names if name in SERVERS]
         with ThreadPoolExecutor(len(SERVERS)) as pool:
             ended = list(pool.map(self.stop, servers))
+        self._wanted_file.unlink(missing_ok=True)
         return killed + [name for name, well in zip(servers, ended, strict=True) if not well]
 
     def wipe(self) -> None:
@@ -290,14 +291,39 @@ class LocalStack:
             remove_data(folder)
 
     def status(self) -> list[Status]:
-        """Every process that was started and not stopped, each asked whether it is ready."""
-        return [self._status(record) for record in self.all_records().values()]
+        """Each server, and each service that was asked for: whether it runs, and whether it answers. Empty when down."""
+        records = self.all_records()
+        if not records:
+            return []
+        return [
+            _status(records[name]) if name in records else Status(name, 0, self._port(name), reason="not running")
+            for name in dict.fromkeys([*SERVERS, *self._wanted(), *records])
+        ]
 
-    def _status(self, record: ProcessRecord) -> Status:
-        alive = processes.is_alive(record)
-        reason = _ask(record) if alive else "it ended without being stopped"
-        uptime_s = round(time.time() - record.started_at_s, 1) if alive else 0.0
-        return Status(record.name, record.pid, record.port, alive, alive and reason is None, reason, uptime_s)
+    def want(self, services: Iterable[Service]) -> None:
+        """Remember which services `up` was asked for, so that `status` misses them."""
+        self._wanted_file.write_text("\n".join(service.name for service in services))
+
+    @property
+    def _wanted_file(self) -> Path:
+        return self.place.run / "wanted"
+
+    def _wanted(self) -> list[str]:
+        return self._wanted_file.read_text().split() if self._wanted_file.exists() else []
+
+    def _port(self, name: str) -> int:
+        port: int = getattr(self.ports, SERVERS[name].ports[0] if name in SERVERS else _service(name).port_name)
+        return port
+
+
+def _status(record: ProcessRecord) -> Status:
+    if not processes.is_alive(record):
+        return Status(record.name, record.pid, record.port, reason="it ended without being stopped")
+    reason = _ask(record)
+    uptime_s = round(time.time() - record.started_at_s, 1)
+    return Status(
+        record.name, record.pid, record.port, alive=True, ready=reason is None, reason=reason, uptime_s=uptime_s
+    )
 
 
 def _ask(record: ProcessRecord) -> str | None:
