@@ -18,7 +18,7 @@ from processors.condition_absence import fall_silent, hear
 from processors.condition_changes import Flip, Step, joined, step_of
 from processors.condition_pairs import ABSENCE, NONE_US, Board, CompiledRules, Panel
 from processors.contract.rows import WindowRows
-from processors.kernels.ordering import run_lengths, run_starts
+from processors.kernels.ordering import newer_only, run_lengths, run_starts
 
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ class _Items:
     end_us: Int64Array
     value: FloatArray
 
-    def take(self, at: IndexArray | npt.NDArray[np.bool_]) -> _Items:
+    def take(self, at: IndexArray) -> _Items:
         return _Items(self.pair[at], self.start_us[at], self.end_us[at], self.value[at])
 
 
@@ -112,7 +112,8 @@ def _matches(panel: Panel, key: npt.NDArray[np.int32]) -> tuple[IndexArray, Inde
 
 def _judge(board: Board, source: str, items: _Items) -> Step:
     old = board.panels[source]
-    items = _in_order(old, items)
+    items = items.take(np.flatnonzero(~np.isnan(items.value)))
+    items = items.take(newer_only(items.pair, items.start_us, old.value_time_us[items.pair]))
     if len(items.pair) == 0:
         return Step(board)
     runs = _runs_of(board.rules, old, items)
@@ -123,21 +124,6 @@ def _judge(board: Board, source: str, items: _Items) -> Step:
     judged = np.unique(items.pair)
     moved = (panel.since_us[judged] != old.since_us[judged]) | (panel.pending_us[judged] != old.pending_us[judged])
     return step_of(board, source, panel, flips, judged[moved | (panel.pending_us[judged] != NONE_US)])
-
-
-def _in_order(panel: Panel, items: _Items) -> _Items:
-    """Items by (pair, time); without NaN and without what is no newer than something of its pair that came before it."""
-    items = items.take(~np.isnan(items.value) & (items.start_us > panel.value_time_us[items.pair]))
-    items = items.take(np.argsort(items.pair, kind="stable"))
-    same = items.pair[1:] == items.pair[:-1]
-    if not (same & (items.start_us[1:] <= items.start_us[:-1])).any():
-        return items
-    moment = np.unique(items.start_us, return_inverse=True)[1]
-    # one number that rises with (pair, time), so that one running maximum serves all pairs
-    place = items.pair * (int(moment.max()) + 1) + moment
-    newer = np.ones(len(place), np.bool_)
-    newer[1:] = place[1:] > np.maximum.accumulate(place)[:-1]
-    return items.take(newer)
 
 
 def _runs_of(rules: CompiledRules, panel: Panel, items: _Items) -> _Runs:

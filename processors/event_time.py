@@ -1,4 +1,4 @@
-"""Event time of a partition: the watermark, up to which the partition is believed complete. Pure; the clock is an argument."""
+"""Event time of a partition: the watermark, up to which it is believed complete. Pure; the clock is an argument."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class WatermarkPolicy:
-    """`lateness_us`: how long a window waits for stragglers. `idle_after_us`: silence after which wall clock stands in for data.
+    """How long to wait for stragglers, and when to stop waiting for data.
 
+    `lateness_us`: how long a window waits for stragglers. `idle_after_us`: silence after which the clock stands in for data.
     `ahead_us`: event times further than this ahead of the clock do not count: one device that believes it is 2099 would
     otherwise close every window of its partition.
     """
@@ -37,7 +38,7 @@ class Watermark:
     value_us: int | None = None
 
     def observe(self, time_us: npt.NDArray[np.int64], now_us: int) -> Watermark:
-        """After readings with these event times at clock `now_us` (the append time of their record, so that a replay agrees).
+        """After readings with these event times at clock `now_us`: the append time of their record, so that a replay agrees.
 
         The watermark becomes the latest believable event time less the lateness, if that is later than it was. Readings
         that are all beyond `ahead_us` leave the state as it is: they are no sign of life.
@@ -48,7 +49,7 @@ class Watermark:
         return self._raised(int(believable.max()) - self.policy.lateness_us, heard_us=max(self.heard_us, now_us))
 
     def tick(self, now_us: int) -> Watermark:
-        """At clock `now_us` without readings: once silent for `idle_after_us`, the watermark follows the clock less the lateness.
+        """At clock `now_us` without readings: once silent for `idle_after_us`, follow the clock less the lateness.
 
         So a quiet partition still closes its windows and notices absent devices.
         """

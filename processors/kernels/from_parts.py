@@ -58,14 +58,16 @@ def _total(column: npt.NDArray[np.int32], starts: IndexArray) -> npt.NDArray[np.
 
 
 def _last_part(parts: WindowRows, starts: IndexArray) -> IndexArray:
-    """Position of the part with the latest reading of each run; of equally late ones, that with the highest last value."""
+    """Position of the part with the latest reading of each run; of equally late ones, the highest last value."""
     ends = starts + run_lengths(starts, len(parts)) - 1
     run = np.repeat(np.arange(len(starts)), run_lengths(starts, len(parts)))
-    order = np.lexsort((parts.last, parts.last_time_us, run))
+    order: IndexArray = np.lexsort((parts.last, parts.last_time_us, run))
     return order[ends]
 
 
-def _special(parts: WindowRows, starts: IndexArray, kind: npt.NDArray[np.int8]) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _special(
+    parts: WindowRows, starts: IndexArray, kind: npt.NDArray[np.int8]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     result = np.full((3, len(starts)), np.nan)
     answer, sum_sin, sum_cos = result
     if not kind.any():
@@ -78,7 +80,10 @@ def _special(parts: WindowRows, starts: IndexArray, kind: npt.NDArray[np.int8]) 
         at = np.flatnonzero(np.repeat(kind == mean, lengths))
         runs = np.cumsum(lengths[which]) - lengths[which]
         if mean == Mean.CIRCULAR:
-            sum_sin[which], sum_cos[which] = np.add.reduceat(parts.sum_sin[at], runs), np.add.reduceat(parts.sum_cos[at], runs)
+            sum_sin[which], sum_cos[which] = (
+                np.add.reduceat(parts.sum_sin[at], runs),
+                np.add.reduceat(parts.sum_cos[at], runs),
+            )
             count = np.add.reduceat(parts.count[at], runs, dtype=np.int64)
             answer[which] = special.circular_mean(sum_sin[which], sum_cos[which], count)
         elif mean == Mean.ENERGETIC:

@@ -1,4 +1,4 @@
-"""Window columns of readings that already stand in order of (series, time): the arithmetic under `windows_of.aggregate`."""
+"""Window columns of readings that stand in order of (series, time): the arithmetic under `windows_of.aggregate`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ PERCENTS = (50, 95, 99)
 
 @dataclass(frozen=True, slots=True)
 class OrderedReadings:
-    """n readings in order of (series, time, value). `before`: the counter reading preceding each, None where no series counts."""
+    """n readings in order of (series, time, value).
+
+    `before`: the value preceding each in its series, NaN where none is known; None where no series is a counter.
+    """
 
     series: npt.NDArray[np.int32]
     time_us: Int64Array

@@ -1,4 +1,4 @@
-"""Mean and population standard deviation of runs, safe for a large offset (meter totals, epoch times) and for huge values."""
+"""Mean and population standard deviation of runs, safe for a large offset (meter totals) and for huge values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ def moments_of_runs(
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and population std of each run of `values` beginning at `starts`; `held` are the runs' minimum and maximum.
 
-    Two passes: deviations from the mean are squared, never the values, because sum(x^2) - n mean^2 gives 0 for 1, 2, 3 plus 1e9
-    (the error numbagg's move_std makes). The mean is held within [low, high], so a constant run has exactly its value and std 0.
+    Two passes: deviations from the mean are squared, never the values, because sum(x^2) - n mean^2 gives 0 for 1, 2, 3
+    plus 1e9 (the error numbagg's move_std makes). The mean is held within [low, high], so a constant run has exactly its
+    value and std 0.
     """
     low, high = held
     weights = lengths.astype(np.float64)
@@ -39,7 +40,7 @@ def moments_of_runs(
 def _scaled(
     values: FloatArray, starts: IndexArray, lengths: IndexArray, which: IndexArray, out: tuple[FloatArray, FloatArray]
 ) -> None:
-    """Runs whose squares overflow, one by one on values made smaller by a power of two (exact). No plausible sensor needs it."""
+    """Runs whose squares overflow, one by one on values made smaller by a power of two. No plausible sensor needs it."""
     for run in which.tolist():
         part = values[starts[run] : starts[run] + lengths[run]] * _DOWN
         held = part.min(keepdims=True), part.max(keepdims=True)
@@ -48,11 +49,15 @@ def _scaled(
 
 
 def moments_of_parts(
-    mean: FloatArray, std: FloatArray, count: npt.NDArray[np.int64], starts: IndexArray, held: tuple[FloatArray, FloatArray]
+    mean: FloatArray,
+    std: FloatArray,
+    count: npt.NDArray[np.int64],
+    starts: IndexArray,
+    held: tuple[FloatArray, FloatArray],
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and population std of each run of parts beginning at `starts`, from the parts' own (Chan, Golub, LeVeque 1979).
+    """Mean and population std of each run of parts beginning at `starts`, from the parts' own.
 
-    `held` are the runs' minimum and maximum.
+    Chan, Golub, LeVeque 1979, with the runs' first mean as shift. `held` are the runs' minimum and maximum.
     """
     low, high = held
     lengths = np.diff(starts, append=len(mean))

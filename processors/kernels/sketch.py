@@ -1,10 +1,10 @@
-"""Quantile sketch: counts of values in buckets of the float's own logarithm. Mergeable exactly, for many windows at once.
+"""Quantile sketch: counts of values in buckets of the float's own logarithm. Exactly mergeable, many windows at once.
 
-A bucket is the sign, the exponent and the first 6 bits of the mantissa of a float64, so an octave has 64 buckets of equal width.
-The number given back for a bucket [a, b) is 2ab/(a+b), at most (b-a)/(b+a) <= 1/129 = 0.78 % from any value in it: under
-the promised 1 % (the argument of DDSketch, Masson et al. 2019, with log-linear buckets as in HdrHistogram). Logarithms were
-rejected: `log` differs in the last bit between processors, and a value on an edge would then fall into another bucket
-on another machine, which breaks "merge of parts is byte for byte the sketch of all". A shift is exact, and faster.
+A bucket is the sign, the exponent and the first 6 bits of the mantissa of a float64, so an octave has 64 buckets of equal
+width. The number given back for a bucket [a, b) is 2ab/(a+b), at most (b-a)/(b+a) <= 1/129 = 0.78 % from any value in it:
+under the promised 1 % (the argument of DDSketch, Masson et al. 2019, with log-linear buckets as in HdrHistogram).
+Logarithms were rejected: `log` differs in the last bit between processors, so a value on an edge would fall into another
+bucket on another machine, and "merge of parts is byte for byte the sketch of all" would break. A shift is exact, and faster.
 
 Zero is a bucket of its own together with magnitudes below 2**-1028; subnormal numbers have no relative guarantee.
 """
@@ -60,18 +60,19 @@ def value_of(keys: npt.NDArray[np.integer]) -> FloatArray:
     low = (magnitude << _SHIFT).view(np.float64)
     high = ((magnitude + 1) << _SHIFT).view(np.float64)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        # low * (2 high / (low + high)) does not overflow where low * high would; the last bucket's upper edge is infinite
+        # not 2 * low * high / (low + high), which overflows; the last bucket's upper edge is infinite
         middle = np.where(np.isfinite(high), low * (2.0 / (1.0 + low / high)), low)
-    return np.copysign(np.where(magnitude == 0, 0.0, middle), keys)
+    signed: FloatArray = np.copysign(np.where(magnitude == 0, 0.0, middle), keys)
+    return signed
 
 
 def sketch_runs(values: FloatArray, starts: IndexArray, low: FloatArray, high: FloatArray) -> Sketches:
-    """One sketch for each run of `values` that begins at `starts`; `low`, `high` are the runs' extremes (float64[w])."""
+    """One sketch for each run of `values` beginning at `starts`; `low`, `high` are the runs' extremes (float64[w])."""
     return _tally(bucket_of(values), None, starts, bucket_of(low), bucket_of(high))
 
 
 def merge_runs(parts: Sketches, starts: IndexArray) -> Sketches:
-    """Merge the sketches of each run of parts beginning at `starts` (positions in `parts`): the sketch of all their values."""
+    """The sketch of all values behind each run of parts that begins at `starts` (positions in `parts`)."""
     entry_starts = parts.offset[starts]
     keys = parts.key.astype(np.int64)
     low = np.minimum.reduceat(keys, entry_starts) if len(starts) else np.empty(0, np.int64)
@@ -125,9 +126,10 @@ def _tally_by_sorting(
 
 
 def quantiles(sketches: Sketches, percents: tuple[int, ...], low: FloatArray, high: FloatArray) -> list[FloatArray]:
-    """For each percent (0..100) the lower order statistic, rank floor(percent * (n-1) / 100), of every sketch, within RELATIVE_ERROR.
+    """For each percent (0..100), of every sketch, the lower order statistic: that of rank floor(percent * (n-1) / 100).
 
-    Sketches must not be empty. The answer is held between the window's `low` and `high`, so a window of one value gives that value.
+    Within RELATIVE_ERROR of it. Sketches must not be empty. The answer is held between the window's `low` and `high`, so a
+    window of one value gives that value.
     """
     if len(sketches) == 0:
         return [np.empty(0) for _ in percents]

@@ -1,8 +1,8 @@
 """The stored form of sketches: bytes of many windows are cut from one flat buffer, and read back from one.
 
 Layout of one sketch (little endian): 1 byte `0x10 | w` (format 1, w = bytes of a count: 1, 2, 4 or 8), then for each
-bucket by rising key: key as 3 bytes two's complement, count as w bytes. w is the least that holds the largest count, so equal
-sketches have equal bytes. A window of 6 values takes 25 bytes at most.
+bucket by rising key: key as 3 bytes two's complement, count as w bytes. w is the least that holds the largest count, so
+equal sketches have equal bytes. A window of 6 values takes 25 bytes at most.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def encode(sketches: Sketches) -> npt.NDArray[np.object_]:
     entries = np.diff(sketches.offset)
     largest = np.maximum.reduceat(sketches.count, sketches.offset[:-1])
     count_bytes = np.ones(w, np.int64)
-    for limit, size in ((1 << 8, 2), (1 << 16, 4), (1 << 32, 8)):
-        count_bytes[largest >= limit] = size
+    for limit, wider in ((1 << 8, 2), (1 << 16, 4), (1 << 32, 8)):
+        count_bytes[largest >= limit] = wider
     stride = count_bytes + _KEY_BYTES
     size = 1 + entries * stride
     end = np.cumsum(size)
@@ -58,16 +58,18 @@ def decode(blobs: npt.NDArray[np.object_]) -> Sketches:
     size = np.fromiter(map(len, pieces), np.int64, w)
     flat = np.frombuffer(b"".join(pieces), np.uint8)
     begin = np.cumsum(size) - size
-    if (size == 0).any():
-        raise ValueError(f"the sketch of row {int(np.argmax(size == 0))} is empty; recompute the window from its readings")
-    head = flat[begin].astype(np.int64)
+    head = np.zeros(w, np.int64)  # an empty blob has none, and 0 is no format
+    head[size > 0] = flat[begin[size > 0]]
     count_bytes = head & 0x0F
     stride = count_bytes + _KEY_BYTES
     entries = (size - 1) // stride
-    wrong = (head & 0xF0 != _FORMAT) | ~np.isin(count_bytes, (1, 2, 4, 8)) | (entries * stride != size - 1) | (entries == 0)
+    wrong = (head & 0xF0 != _FORMAT) | ~np.isin(count_bytes, (1, 2, 4, 8))
+    wrong |= (entries * stride != size - 1) | (entries == 0)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise ValueError(f"the sketch of row {row} is not of format 1 ({size[row]} bytes); recompute the window from its readings")
+        raise ValueError(
+            f"sketch of row {row} ({size[row]} bytes) is not of format 1; recompute its window from readings"
+        )
     offset = np.concatenate(([0], np.cumsum(entries))).astype(np.intp)
     at = _entry_positions(begin, entries, stride, offset)
     key = np.zeros(len(at), np.int32)
@@ -84,9 +86,13 @@ def decode(blobs: npt.NDArray[np.object_]) -> Sketches:
 
 
 def _entry_positions(
-    begin: npt.NDArray[np.int64], entries: npt.NDArray[np.int64], stride: npt.NDArray[np.int64], offset: npt.NDArray[np.intp]
+    begin: npt.NDArray[np.int64],
+    entries: npt.NDArray[np.int64],
+    stride: npt.NDArray[np.int64],
+    offset: npt.NDArray[np.intp],
 ) -> npt.NDArray[np.int64]:
     """Where each bucket of each sketch begins in the flat buffer."""
     every_stride = np.repeat(stride, entries)
     first = begin + 1 - offset[:-1] * stride
-    return np.repeat(first, entries) + np.arange(int(offset[-1]), dtype=np.int64) * every_stride
+    at: npt.NDArray[np.int64] = np.repeat(first, entries) + np.arange(int(offset[-1]), dtype=np.int64) * every_stride
+    return at

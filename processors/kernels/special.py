@@ -1,4 +1,4 @@
-"""The special aggregate of a window: circular mean (directions), Leq (decibels), increase (counters). NaN for plain metrics."""
+"""The special aggregate of a window: circular mean (directions), Leq (decibels), increase (counters)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def energetic_mean(
 def counter_steps(values: FloatArray, before: FloatArray) -> FloatArray:
     """How far a counter moved to reach each value from the reading `before` it; NaN before: 0 (nothing is known).
 
-    A fall is a reset: the counter began again at 0 and reached `value` (Prometheus' `increase` counts so, without extrapolation).
+    A fall is a reset: the counter began again at 0 and reached `value` (as Prometheus' `increase`, without extrapolation).
     """
     step = values - before
     step = np.where(step < 0.0, values, step)

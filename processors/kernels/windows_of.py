@@ -70,7 +70,9 @@ def aggregate(
         return empty_rows()
     finite = np.isfinite(values)
     if not finite.all():
-        raise ValueError(f"reading {int(np.argmin(finite))} is not finite; refuse such values before they are aggregated")
+        raise ValueError(
+            f"reading {int(np.argmin(finite))} is not finite; refuse such values before they are aggregated"
+        )
     lengths = np.broadcast_to(np.asarray(length_us, np.int64), n)
     order = _full_order(series_idx, time_us, values, start_us)
     if order is not None:
@@ -115,7 +117,9 @@ def empty_rows() -> WindowRows:
     return WindowRows(**{name: np.empty(0, kind) for kind, names in _COLUMN_TYPES.items() for name in names})
 
 
-def _full_order(series: SeriesArray, time_us: Int64Array, values: FloatArray, start_us: Int64Array) -> IndexArray | None:
+def _full_order(
+    series: SeriesArray, time_us: Int64Array, values: FloatArray, start_us: Int64Array
+) -> IndexArray | None:
     """Positions in order of (series, time, value); None where the readings stand so already."""
     order = None if is_ordered(series, time_us) else sort_by_series_and_time(series, time_us)
     in_series, in_time = (series, time_us) if order is None else (series[order], time_us[order])
@@ -125,7 +129,9 @@ def _full_order(series: SeriesArray, time_us: Int64Array, values: FloatArray, st
         order = np.lexsort((values, time_us, series))
     in_start = start_us if order is None else start_us[order]
     if (same & (in_start[1:] < in_start[:-1])).any():
-        raise ValueError("start_us falls while time rises within a series; a window start must be a function of the time")
+        raise ValueError(
+            "start_us falls while time rises within a series; a window start must be a function of the time"
+        )
     return order
 
 
