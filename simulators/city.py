@@ -57,7 +57,7 @@ class City:
         while until_s is None or start < until_s:
             stop = (start // CHUNK_S + 1) * CHUNK_S
             stop = stop if until_s is None else min(stop, until_s)
-            yield start * 1_000_000, Batch.merge([self._messages(fleet, start, stop) for fleet in self.fleets])
+            yield stop * 1_000_000, Batch.merge([self._messages(fleet, start, stop) for fleet in self.fleets])
             start = stop
 
     def _messages(self, fleet: Fleet, from_s: int, until_s: int) -> Batch:
