@@ -6,14 +6,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import Dashboard
-
+from deploy.grafana.classic import JSONEncoder, schema
 from deploy.grafana.operators_board import board as operators_board
 from deploy.grafana.platform_board import board as platform_board
 
 FOLDER = Path(__file__).parent / "dashboards"
-BOARDS: Mapping[str, Callable[[], Dashboard]] = {
+BOARDS: Mapping[str, Callable[[], schema.Dashboard]] = {
     "operators-en.json": lambda: operators_board("en"),
     "operators-vi.json": lambda: operators_board("vi"),
     "platform.json": platform_board,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import dashboard as dashboards
-from grafana_foundation_sdk.models import dashboard as schema
-
 from deploy.grafana import operators_sql as queries
+from deploy.grafana.classic import dashboards, schema
 from deploy.grafana.panels import (
     AMBER,
     GREEN,
@@ -18,6 +16,7 @@ from deploy.grafana.panels import (
     Steps,
     device_map,
     number,
+    numbered,
     promql,
     rows,
     severity_texts,
@@ -58,7 +57,7 @@ def board(language: Language) -> schema.Dashboard:
         built = built.with_row(dashboards.Row(word(title, language)))
         for panel in panels:
             built = built.with_panel(panel)
-    return built.build()
+    return numbered(built.build())
 
 
 def _district(language: Language) -> dashboards.QueryVariable:

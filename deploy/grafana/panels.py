@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from grafana_foundation_sdk.builders import common as common_builders
-from grafana_foundation_sdk.builders import dashboard as dashboards
-from grafana_foundation_sdk.builders import geomap, prometheus, stat, table, timeseries
-from grafana_foundation_sdk.cog import variants
-from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.models import common
-from grafana_foundation_sdk.models import dashboard as schema
+from deploy.grafana.classic import (
+    Builder,
+    common,
+    common_builders,
+    dashboards,
+    geomap,
+    prometheus,
+    schema,
+    stat,
+    table,
+    timeseries,
+    variants,
+)
 
 PROMETHEUS = common.DataSourceRef(type_val="prometheus", uid="citynerve-prometheus")
 POSTGRES = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="citynerve-postgres")
@@ -173,3 +179,10 @@ def severity_texts(texts: Mapping[str, tuple[str, str]]) -> list[dict[str, objec
         for index, (value, (text, colour)) in enumerate(texts.items())
     }
     return [{"type": "value", "options": options}]
+
+
+def numbered(board: schema.Dashboard) -> schema.Dashboard:
+    """The dashboard with ids for its panels and rows, in order: links to a panel and its saved view need them."""
+    for position, panel in enumerate(board.panels or [], start=1):
+        panel.id_val = position
+    return board

@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from grafana_foundation_sdk.builders import dashboard as dashboards
-from grafana_foundation_sdk.models import dashboard as schema
-
-from deploy.grafana.panels import (
-    AMBER,
-    GREEN,
-    POSTGRES,
-    PROMETHEUS,
-    RED,
-    Look,
-    Panel,
-    Steps,
-    number,
-    promql,
-    rows,
-    sql,
-    trend,
-)
-
-_RATE = "[$__rate_interval]"
+from deploy.grafana.classic import dashboards, schema
+from deploy.grafana.metric_panels import RATE, lines, quantiles, tile
+from deploy.grafana.panels import AMBER, GREEN, POSTGRES, Look, Panel, Steps, number, numbered, rows, sql
 
 LEDGER = """
 SELECT gateway, to_timestamp(epoch / 1000000) AS started, open, received, stored, duplicate, dead_letter, refused, in_flight, unaccounted,
@@ -61,60 +42,29 @@ def board() -> schema.Dashboard:
         built = built.with_row(dashboards.Row(title))
         for panel in panels:
             built = built.with_panel(panel)
-    return built.build()
-
-
-def _lines(
-    title: str, about: str, unit: str, *queries: tuple[str, str], width: int = 8, stacked: bool = False
-) -> Panel:
-    return trend(Look(title, about, unit, width), promql(*queries), PROMETHEUS, stacked=stacked)
-
-
-def _tile(
-    title: str,
-    about: str,
-    expression: str,
-    *,
-    unit: str = "short",
-    bad_from: float | None = None,
-    bad_below: float | None = None,
-) -> Panel:
-    if bad_below is not None:
-        steps = Steps(RED, [(bad_below, GREEN)])
-    else:
-        steps = Steps(GREEN, [(bad_from, RED)]) if bad_from is not None else Steps(GREEN)
-    return number(Look(title, about, unit, 4, 4, steps=steps), promql(("", expression), instant=True), PROMETHEUS)
-
-
-def _quantiles(metric: str, by: str = "") -> Sequence[tuple[str, str]]:
-    labels = f"le, {by}" if by else "le"
-    legend = f"{{{{{by}}}}} " if by else ""
-    return [
-        (f"{legend}{name}", f"histogram_quantile({q}, sum by ({labels}) (rate({metric}_bucket{_RATE})))")
-        for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-    ]
+    return numbered(built.build())
 
 
 def _custody() -> list[Panel]:
     return [
-        _tile(
+        tile(
             "Unaccounted",
             "Acknowledged, and neither stored nor refused. Must be 0.",
             "max(citynerve_control_unaccounted_readings)",
             bad_from=1,
         ),
-        _tile("Ingest up", "Gateways that answer.", 'sum(up{job="ingest"})', bad_below=1),
-        _tile("Processors up", "Processors that answer.", 'sum(up{job="processors"})', bad_below=1),
-        _tile("Control center up", "Control centers that answer.", 'sum(up{job="control"})', bad_below=1),
-        _tile("Largest lag", "Of any partition.", "max(citynerve_processor_lag_seconds)", unit="s", bad_from=60),
-        _tile(
+        tile("Ingest up", "Gateways that answer.", 'sum(up{job="ingest"})', bad_below=1),
+        tile("Processors up", "Processors that answer.", 'sum(up{job="processors"})', bad_below=1),
+        tile("Control center up", "Control centers that answer.", 'sum(up{job="control"})', bad_below=1),
+        tile("Largest lag", "Of any partition.", "max(citynerve_processor_lag_seconds)", unit="s", bad_from=60),
+        tile(
             "Spool hours left",
             "Outage of Kafka that the disk still holds, at the present rate.",
             "min(citynerve_ingest_spool_hours_left)",
             unit="h",
             bad_below=4,
         ),
-        _lines(
+        lines(
             "Ledger",
             "What became of every reading that was received.",
             "short",
@@ -132,74 +82,75 @@ def _custody() -> list[Panel]:
 
 def _rates() -> list[Panel]:
     return [
-        _lines(
+        lines(
             "In and out",
             "Readings per second at each stage.",
             "cps",
-            ("received", f"sum(rate(citynerve_ingest_readings_total{_RATE}))"),
-            ("{{outcome}}", f"sum by (outcome) (rate(citynerve_processor_readings_total{_RATE}))"),
+            ("received", f"sum(rate(citynerve_ingest_readings_total{RATE}))"),
+            ("{{outcome}}", f"sum by (outcome) (rate(citynerve_processor_readings_total{RATE}))"),
         ),
-        _lines(
+        lines(
             "Messages and frames",
             "Messages from the broker, frames to Kafka.",
             "cps",
-            ("messages", f"sum(rate(citynerve_ingest_messages_total{_RATE}))"),
-            ("frames to {{topic}}", f"sum by (topic) (rate(citynerve_ingest_frames_total{_RATE}))"),
-            ("frames of {{topic}} processed", f"sum by (topic) (rate(citynerve_processor_frames_total{_RATE}))"),
+            ("messages", f"sum(rate(citynerve_ingest_messages_total{RATE}))"),
+            ("frames to {{topic}}", f"sum by (topic) (rate(citynerve_ingest_frames_total{RATE}))"),
+            ("frames to the spool", f"sum(rate(citynerve_ingest_spooled_frames_total{RATE}))"),
+            ("frames of {{topic}} processed", f"sum by (topic) (rate(citynerve_processor_frames_total{RATE}))"),
         ),
-        _lines(
+        lines(
             "Rejects by reason",
             "Dead letters and refusals; each is kept or counted with its reason.",
             "cps",
-            ("{{reason}}", f"sum by (reason) (rate(citynerve_ingest_rejects_total{_RATE})) > 0"),
-            ("refused: {{reason}}", f"sum by (reason) (rate(citynerve_ingest_refused_total{_RATE})) > 0"),
-            ("bad frame: {{reason}}", f"sum by (reason) (rate(citynerve_processor_bad_frames_total{_RATE})) > 0"),
+            ("{{reason}}", f"sum by (reason) (rate(citynerve_ingest_rejects_total{RATE})) > 0"),
+            ("refused: {{reason}}", f"sum by (reason) (rate(citynerve_ingest_refused_total{RATE})) > 0"),
+            ("bad frame: {{reason}}", f"sum by (reason) (rate(citynerve_processor_bad_frames_total{RATE})) > 0"),
             stacked=True,
         ),
-        _lines(
+        lines(
             "Readings in a frame",
             "Size of what goes to Kafka at once.",
             "short",
-            *_quantiles("citynerve_ingest_frame_readings"),
+            *quantiles("citynerve_ingest_frame_readings"),
         ),
-        _lines(
+        lines(
             "Readings in a batch",
             "Size of what goes to the database at once.",
             "short",
-            *_quantiles("citynerve_processor_batch_readings"),
+            *quantiles("citynerve_processor_batch_readings"),
         ),
-        _lines(
+        lines(
             "Redelivered by the broker",
             "Messages that came twice; told apart, stored once.",
             "cps",
-            ("redelivered", f"sum(rate(citynerve_ingest_duplicates_redelivered_total{_RATE}))"),
+            ("redelivered", f"sum(rate(citynerve_ingest_duplicates_redelivered_total{RATE}))"),
         ),
     ]
 
 
 def _delay() -> list[Panel]:
     return [
-        _lines(
+        lines(
             "Receive to commit",
             "From the broker's message to the committed row.",
             "s",
-            *_quantiles("citynerve_processor_end_to_end_seconds"),
+            *quantiles("citynerve_processor_end_to_end_seconds"),
         ),
-        _lines(
+        lines(
             "Receive to Kafka",
             "From the broker's message to Kafka's acknowledgement.",
             "s",
-            *_quantiles("citynerve_ingest_receive_to_kafka_seconds"),
+            *quantiles("citynerve_ingest_receive_to_kafka_seconds"),
         ),
-        _lines("Commit", "One database transaction.", "s", *_quantiles("citynerve_processor_commit_seconds")),
-        _lines(
+        lines("Commit", "One database transaction.", "s", *quantiles("citynerve_processor_commit_seconds")),
+        lines(
             "Lag",
             "Age of the next record that is not committed; 0 when caught up.",
             "s",
             ("{{topic}}/{{partition}}", "max by (topic, partition) (citynerve_processor_lag_seconds)"),
             width=12,
         ),
-        _lines(
+        lines(
             "Lag in records",
             "Frames waiting in Kafka.",
             "short",
@@ -211,31 +162,38 @@ def _delay() -> list[Panel]:
 
 def _ingest() -> list[Panel]:
     return [
-        _lines(
+        lines(
             "Connections",
             "1: connected.",
             "short",
             ("MQTT {{instance}}", "citynerve_ingest_mqtt_connected"),
             ("Kafka {{instance}}", "citynerve_ingest_kafka_up"),
         ),
-        _lines(
+        lines(
             "Connects and renewals",
             "Connects to the broker by outcome; Kafka producers replaced by reason.",
             "short",
-            ("connect: {{outcome}}", f"sum by (outcome) (increase(citynerve_ingest_mqtt_connects_total{_RATE}))"),
-            ("producer: {{reason}}", f"sum by (reason) (increase(citynerve_ingest_producer_renewals_total{_RATE}))"),
+            ("connect: {{outcome}}", f"sum by (outcome) (increase(citynerve_ingest_mqtt_connects_total{RATE}))"),
+            ("producer: {{reason}}", f"sum by (reason) (increase(citynerve_ingest_producer_renewals_total{RATE}))"),
         ),
-        _lines(
+        lines(
             "Not yet acknowledged",
-            "Messages ingest holds and the broker will send again if it dies.",
+            "Messages ingest holds and the broker will send again if it dies; pauses: too many, the socket was left unread.",
             "short",
             ("{{instance}}", "citynerve_ingest_unacked_messages"),
+            ("pauses {{instance}}", f"increase(citynerve_ingest_reading_paused_total{RATE})"),
         ),
-        _lines(
+        lines(
             "Spool", "Frames on disk while Kafka is away.", "bytes", ("{{instance}}", "citynerve_ingest_spool_bytes")
         ),
-        _lines("Spooled frames", "Frames on disk.", "short", ("{{instance}}", "citynerve_ingest_spool_frames")),
-        _lines(
+        lines(
+            "Spooled frames",
+            "Frames on disk; damaged: lost to a bad disk record.",
+            "short",
+            ("{{instance}}", "citynerve_ingest_spool_frames"),
+            ("damaged {{instance}}", "citynerve_ingest_spool_damaged_total"),
+        ),
+        lines(
             "Spool left",
             "Hours of outage the disk still holds at the present rate; full: acknowledging has stopped.",
             "h",
@@ -247,91 +205,101 @@ def _ingest() -> list[Panel]:
 
 def _processors() -> list[Panel]:
     return [
-        _lines(
+        lines(
             "Watermark age",
             "How far event time is behind the clock; windows close behind it.",
             "s",
             ("partition {{partition}}", "max by (partition) (citynerve_processor_watermark_age_seconds)"),
         ),
-        _lines(
+        lines(
             "Windows written",
             "Closed for the first time, or revised by late data.",
             "cps",
-            ("{{size}} {{kind}}", f"sum by (size, kind) (rate(citynerve_processor_windows_written_total{_RATE}))"),
+            ("{{size}} {{kind}}", f"sum by (size, kind) (rate(citynerve_processor_windows_written_total{RATE}))"),
         ),
-        _lines(
+        lines(
             "Late readings",
             "Came after their minute had closed; the minute was revised.",
             "cps",
-            ("late", f"sum(rate(citynerve_processor_late_readings_total{_RATE}))"),
+            ("late", f"sum(rate(citynerve_processor_late_readings_total{RATE}))"),
         ),
-        _lines(
+        lines(
             "Owned partitions",
             "Who works on how many.",
             "short",
             ("{{instance}}", "citynerve_processor_owned_partitions"),
             stacked=True,
         ),
-        _lines(
+        lines(
             "Starting again",
-            "Restarts by reason; fenced: another owner has taken the cursor.",
+            "Restarts by reason; fenced: another owner has the cursor; gaps: Kafka deleted what was not yet read.",
             "short",
-            ("{{reason}}", f"sum by (reason) (increase(citynerve_processor_restarts_total{_RATE}))"),
-            ("fenced", f"sum(increase(citynerve_processor_fenced_total{_RATE}))"),
+            ("{{reason}}", f"sum by (reason) (increase(citynerve_processor_restarts_total{RATE}))"),
+            ("fenced", f"sum(increase(citynerve_processor_fenced_total{RATE}))"),
+            ("offset gaps", f"sum(increase(citynerve_processor_offset_gaps_total{RATE}))"),
+            ("records gone from Kafka", f"sum(increase(citynerve_processor_lost_offsets_total{RATE}))"),
         ),
-        _lines(
+        lines(
             "Duplicates found by merging",
             "Batches that COPY refused because a reading was already there.",
             "cps",
-            ("merges", f"sum(rate(citynerve_processor_merge_fallbacks_total{_RATE}))"),
+            ("merges", f"sum(rate(citynerve_processor_merge_fallbacks_total{RATE}))"),
         ),
     ]
 
 
 def _control() -> list[Panel]:
     return [
-        _lines(
+        lines(
             "Open alarms",
             "By severity.",
             "short",
             ("{{severity}}", "max by (severity) (citynerve_control_active_alarms)"),
             stacked=True,
         ),
-        _lines(
+        lines(
             "Alarm changes and notifications",
             "Changes of alarms; what Alertmanager took of them.",
             "short",
-            ("{{event}}", f"sum by (event) (increase(citynerve_control_alarm_changes_total{_RATE}))"),
-            ("notification: {{outcome}}", f"sum by (outcome) (increase(citynerve_control_notifications_total{_RATE}))"),
+            ("{{event}}", f"sum by (event) (increase(citynerve_control_alarm_changes_total{RATE}))"),
+            ("notification: {{outcome}}", f"sum by (outcome) (increase(citynerve_control_notifications_total{RATE}))"),
         ),
-        _lines(
+        lines(
+            "Starting again",
+            "Alarm stages and live tail that began anew; records of the readings topic that are no frames.",
+            "short",
+            ("alarms", f"sum(increase(citynerve_control_alarm_restarts_total{RATE}))"),
+            ("live", f"sum(increase(citynerve_control_live_restarts_total{RATE}))"),
+            ("bad frames", f"sum(increase(citynerve_control_live_bad_frames_total{RATE}))"),
+        ),
+        lines(
             "Silent devices",
             "Devices without a reading for longer than they should.",
             "short",
             ("silent", "max(citynerve_control_stale_devices)"),
         ),
-        _lines(
+        lines(
             "HTTP requests",
             "By status.",
             "reqps",
-            ("{{status}}", f"sum by (status) (rate(citynerve_control_http_requests_total{_RATE}))"),
+            ("{{status}}", f"sum by (status) (rate(citynerve_control_http_requests_total{RATE}))"),
             stacked=True,
         ),
-        _lines(
+        lines(
             "HTTP time, p95",
             "By route.",
             "s",
             (
                 "{{route}}",
-                f"histogram_quantile(0.95, sum by (le, route) (rate(citynerve_control_http_seconds_bucket{_RATE})))",
+                f"histogram_quantile(0.95, sum by (le, route) (rate(citynerve_control_http_seconds_bucket{RATE})))",
             ),
         ),
-        _lines(
+        lines(
             "Live pages",
             "Browsers that listen, and those that were let go because they could not keep up.",
             "short",
             ("listening", "sum(citynerve_control_sse_clients)"),
-            ("let go: {{reason}}", f"sum by (reason) (increase(citynerve_control_sse_dropped_total{_RATE}))"),
+            ("let go: {{reason}}", f"sum by (reason) (increase(citynerve_control_sse_dropped_total{RATE}))"),
         ),
     ]
 
