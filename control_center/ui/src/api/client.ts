@@ -1,0 +1,80 @@
+import type { Alarm, City, Device, Ledger, LiveSnapshot, Page, Reading, Series, Status, WindowRow, WindowSize } from "./shapes.ts";
+
+const REQUEST_DEADLINE_MS = 15_000;
+const PAGE_SIZE = 1000;
+const MAX_PAGES = 60;
+
+/** What the server answered instead of data. `status` 0: no answer at all (network, deadline). */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+interface ErrorBody {
+  readonly error?: { readonly code?: string; readonly message?: string };
+}
+
+async function request<Body>(path: string, init: RequestInit = {}): Promise<Body> {
+  let response: Response;
+  try {
+    response = await fetch(path, { ...init, signal: AbortSignal.timeout(REQUEST_DEADLINE_MS), cache: "no-store" });
+  } catch (cause) {
+    throw new ApiError(0, "no_answer", String(cause));
+  }
+  if (response.ok) return (await response.json()) as Body;
+  const body = (await response.json().catch(() => ({}))) as ErrorBody;
+  throw new ApiError(response.status, body.error?.code ?? "", body.error?.message ?? response.statusText);
+}
+
+function query(path: string, parameters: Readonly<Record<string, string | number>>): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) search.set(name, String(value));
+  return `${path}?${search}`;
+}
+
+/** Follows the cursor to the end. Throws where the list is longer than a page can hold, rather than show part of it as the whole. */
+async function everyPage<Item>(path: string, parameters: Readonly<Record<string, string | number>>): Promise<Item[]> {
+  const items: Item[] = [];
+  let cursor: string | null = null;
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const answer: Page<Item> = await request(query(path, cursor === null ? parameters : { ...parameters, cursor }));
+    items.push(...answer.items);
+    cursor = answer.next_cursor;
+    if (cursor === null) return items;
+  }
+  throw new ApiError(0, "too_long", `${path}: > ${MAX_PAGES} pages`);
+}
+
+export const fetchCity = (): Promise<City> => request("/api/v1/city");
+export const fetchStatus = (): Promise<Status> => request("/api/v1/status");
+export const fetchLive = (): Promise<LiveSnapshot> => request("/api/v1/live");
+export const fetchLedger = (): Promise<Ledger> => request(query("/api/v1/ledger", { limit: PAGE_SIZE }));
+export const fetchDevices = (): Promise<Device[]> => everyPage("/api/v1/devices", { limit: PAGE_SIZE });
+export const fetchSeries = (): Promise<Series[]> => everyPage("/api/v1/series", { limit: PAGE_SIZE });
+
+export async function fetchAlarms(state: "open" | "all", language: string, limit: number): Promise<readonly Alarm[]> {
+  const page: Page<Alarm> = await request(query("/api/v1/alarms", { state, lang: language, limit }));
+  return page.items;
+}
+
+export function fetchReadings(device: string, metric: string, from: Date, to: Date): Promise<Reading[]> {
+  return everyPage("/api/v1/readings", { device, metric, from: from.toISOString(), to: to.toISOString(), limit: 10_000 });
+}
+
+export function fetchWindows(device: string, metric: string, size: WindowSize, from: Date, to: Date): Promise<WindowRow[]> {
+  return everyPage("/api/v1/windows", { device, metric, size, from: from.toISOString(), to: to.toISOString(), limit: 10_000 });
+}
+
+export function acknowledgeAlarm(alarmId: number, by: string, language: string): Promise<Alarm> {
+  return request(query(`/api/v1/alarms/${alarmId}/acknowledge`, { lang: language }), {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ by, comment: "" }),
+  });
+}

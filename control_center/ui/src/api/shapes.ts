@@ -1,0 +1,131 @@
+/** JSON shapes of the control center's HTTP API. Times are RFC 3339 UTC; values are in the metric's canonical unit. */
+
+export interface Page<Item> {
+  readonly items: readonly Item[];
+  readonly next_cursor: string | null;
+}
+
+export interface City {
+  readonly name: string;
+  readonly time_zone: string;
+  readonly latitude: number;
+  readonly longitude: number;
+  readonly languages: readonly string[];
+}
+
+export interface Device {
+  readonly device: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly district: string;
+  readonly latitude: number | null;
+  readonly longitude: number | null;
+  readonly expected_interval_s: number | null;
+  readonly created_at: string;
+}
+
+/** `mean_kind`: 0 arithmetic, 1 circular (degrees), 2 energetic (decibels), 3 counter. Decides what `special` of a window is. */
+export interface Series {
+  readonly series_id: number;
+  readonly device: string;
+  readonly metric: string;
+  readonly unit: string;
+  readonly mean_kind: number;
+  readonly interval_s: number;
+}
+
+export interface Reading {
+  readonly time: string;
+  readonly value: number;
+  readonly flags: number;
+}
+
+export interface WindowRow {
+  readonly time: string;
+  readonly count: number;
+  readonly mean: number;
+  readonly min: number;
+  readonly max: number;
+  readonly special: number | null;
+  readonly expected: number;
+  readonly valid: number;
+}
+
+export type WindowSize = "1m" | "15m" | "1h";
+export type Severity = "critical" | "warning" | "info";
+export type AlarmState = "raised" | "acknowledged" | "cleared";
+
+export interface Alarm {
+  readonly alarm_id: number;
+  readonly rule_id: string;
+  readonly title: string;
+  readonly device: string;
+  readonly name: string | null;
+  readonly metric: string | null;
+  readonly unit: string | null;
+  readonly severity: Severity;
+  readonly state: AlarmState;
+  readonly raised_at: string;
+  readonly raised_value: number | null;
+  readonly detail: Readonly<Record<string, unknown>> | null;
+  readonly advice: string | null;
+  readonly acknowledged_at: string | null;
+  readonly acknowledged_by: string | null;
+  readonly cleared_at: string | null;
+  readonly cleared_value: number | null;
+  readonly latitude: number | null;
+  readonly longitude: number | null;
+}
+
+export interface LedgerTotals {
+  readonly received: number;
+  readonly stored: number;
+  readonly duplicate: number;
+  readonly dead_letter: number;
+  readonly refused: number;
+  readonly in_flight: number;
+  readonly unaccounted: number;
+  readonly redelivered: number;
+}
+
+/** One life (epoch) of one gateway. */
+export interface LedgerRow extends LedgerTotals {
+  readonly gateway: string;
+  readonly epoch: number;
+  readonly open: boolean;
+  readonly spooled: number;
+  readonly messages: number;
+  readonly last_seen: string | null;
+}
+
+export interface Ledger {
+  readonly totals: LedgerTotals;
+  readonly items: readonly LedgerRow[];
+}
+
+export interface LiveItem {
+  readonly device: string;
+  readonly metric: string;
+  readonly value: number;
+  readonly time: string;
+}
+
+export interface LiveSnapshot {
+  readonly time: string;
+  readonly items: readonly LiveItem[];
+}
+
+export interface Status {
+  readonly lag_s: number | null;
+  readonly watermark: string | null;
+  readonly readings_per_s: number | null;
+  readonly stored_per_s: number | null;
+  readonly rejected_per_s: number | null;
+  readonly duplicate_per_s: number | null;
+  readonly in_flight: number | null;
+  readonly unaccounted: number | null;
+  readonly active_alarms: number | null;
+  readonly spooled: number | null;
+  readonly devices: number | null;
+  readonly stale_devices: number | null;
+}

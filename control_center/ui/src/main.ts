@@ -1,0 +1,153 @@
+import { fetchAlarms, fetchCity, fetchDevices, fetchLedger, fetchLive, fetchSeries, fetchStatus } from "./api/client.ts";
+import { Stream } from "./api/stream.ts";
+import { CityMap } from "./map/city_map.ts";
+import { remembered, rememberSelection } from "./state/address.ts";
+import { CityState } from "./state/city_state.ts";
+import { language, onLanguage, setLanguage } from "./text/catalogue.ts";
+import { setZone } from "./text/times.ts";
+import { AlarmList } from "./view/alarm_list.ts";
+import { DevicePanel } from "./view/device_panel.ts";
+import { DeviceSearch } from "./view/device_search.ts";
+import { showHeader } from "./view/header.ts";
+import { LedgerPanel } from "./view/ledger.ts";
+import { showTabs } from "./view/phone_tabs.ts";
+import { showStrip } from "./view/status_strip.ts";
+import { report, solved, type Task } from "./view/trouble.ts";
+import "./style/tokens.css";
+import "./style/layout.css";
+import "./style/controls.css";
+import "./style/alarms.css";
+import "./style/device.css";
+import "./style/ledger.css";
+import "./style/map.css";
+import "./style/phone.css";
+
+const LEDGER_EVERY_S = 5;
+const CATALOGUE_AT_MOST_EVERY_MS = 10_000;
+const RETRY_AFTER_MS = 5_000;
+const MOST_ALARMS = 300;
+const ALARMS_AFTER_MS = 1_000;
+
+const state = new CityState();
+
+/** Runs a fetch until it succeeds; what is wrong stays on the screen meanwhile. */
+async function insist(task: Task, work: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      await work();
+      solved(task);
+      return;
+    } catch (cause) {
+      report(task, cause);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
+    }
+  }
+}
+
+async function loadCity(): Promise<void> {
+  state.city = await fetchCity();
+  setZone(state.city.time_zone);
+  state.changed("city");
+}
+
+async function loadCatalogue(): Promise<void> {
+  const [devices, series] = await Promise.all([fetchDevices(), fetchSeries()]);
+  state.takeDevices(devices, series);
+}
+
+async function loadLive(): Promise<void> {
+  const sentMs = Date.now();
+  const snapshot = await fetchLive();
+  state.clock.observe(snapshot.time, sentMs, Date.now());
+  state.takeLive(snapshot.items);
+}
+
+async function loadAlarms(): Promise<void> {
+  const open = await fetchAlarms("open", language(), MOST_ALARMS);
+  const all = alarms.filter === "all" ? await fetchAlarms("all", language(), MOST_ALARMS) : [];
+  state.takeAlarms([...all, ...open]);
+}
+
+async function loadLedger(): Promise<void> {
+  state.ledger = await fetchLedger();
+  state.changed("ledger");
+}
+
+/** Everything anew: at the start, and where the stream could not resume. */
+function loadAll(): void {
+  void insist("city", loadCity);
+  void insist("alarms", loadAlarms);
+  void insist("devices", loadCatalogue);
+  void insist("live", loadLive);
+  void insist("ledger", loadLedger);
+  void fetchStatus().then((status) => state.takeStatus(status), () => undefined); // the stream brings the next one within a second
+}
+
+let alarmsAsked = false;
+
+/** The stream speaks one language to everyone: the operator's own follows in a moment, once for a burst of alarms. */
+function reloadAlarmsSoon(): void {
+  if (alarmsAsked) return;
+  alarmsAsked = true;
+  setTimeout(() => {
+    alarmsAsked = false;
+    void insist("alarms", loadAlarms);
+  }, ALARMS_AFTER_MS);
+}
+
+let catalogueAskedMs = 0;
+
+/** A device nobody has seen before sends: ask who it is, but not once for each of a thousand. */
+function refreshCatalogue(): void {
+  if (Date.now() - catalogueAskedMs < CATALOGUE_AT_MOST_EVERY_MS) return;
+  catalogueAskedMs = Date.now();
+  void insist("devices", loadCatalogue);
+}
+
+const stream = new Stream("/api/v1/stream", {
+  live: (items) => {
+    if (state.takeLive(items)) refreshCatalogue();
+  },
+  alarm: (alarm) => {
+    state.takeAlarm(alarm);
+    reloadAlarmsSoon();
+  },
+  status: (status) => state.takeStatus(status),
+  reset: loadAll,
+  connection: (connection) => {
+    state.connection = connection;
+    state.changed("connection");
+  },
+});
+
+showHeader(state, () => stream.silenceMs());
+showStrip(state);
+const alarms = new AlarmList(state, () => void insist("alarms", loadAlarms));
+new DevicePanel(state);
+new LedgerPanel(state);
+new DeviceSearch(state);
+showTabs(state);
+const map = new CityMap(state);
+rememberSelection(state);
+onLanguage(() => void insist("alarms", loadAlarms));
+setLanguage(language());
+
+loadAll();
+stream.start();
+void map.open();
+
+let seconds = 0;
+setInterval(() => {
+  seconds += 1;
+  state.changed("tick");
+  if (seconds % LEDGER_EVERY_S === 0) void loadLedger().then(() => solved("ledger"), (cause: unknown) => report("ledger", cause));
+}, 1000);
+
+const before = remembered();
+if (before !== null) {
+  let done = false;
+  state.on(["devices"], () => {
+    if (!done && state.devices.has(before.device)) state.select(before.device, before.metric);
+    done = true;
+  });
+}

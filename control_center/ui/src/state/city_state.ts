@@ -1,0 +1,146 @@
+import type { Connection } from "../api/stream.ts";
+import type { Alarm, City, Device, Ledger, LiveItem, Series, Severity, Status } from "../api/shapes.ts";
+import { BacklogDetector, freshness, type Freshness } from "./freshness.ts";
+import { ServerClock } from "./server_clock.ts";
+
+/** What changed; views listen to the parts they show. */
+export type Part = "city" | "devices" | "latest" | "alarms" | "status" | "ledger" | "connection" | "selection" | "tick";
+
+export interface Latest {
+  readonly value: number;
+  readonly timeMs: number;
+}
+
+export interface Selection {
+  readonly device: string;
+  readonly metric: string | null;
+}
+
+const DEFAULT_INTERVAL_S = 300;
+const SEVERITIES: readonly Severity[] = ["critical", "warning", "info"];
+
+/** Everything the page knows about the city. Views read it and are told what changed; only main.ts and the stream write it. */
+export class CityState {
+  city: City | null = null;
+  devices = new Map<string, Device>();
+  seriesOf = new Map<string, Series[]>();
+  latest = new Map<string, Map<string, Latest>>();
+  alarms = new Map<number, Alarm>();
+  status: Status | null = null;
+  ledger: Ledger | null = null;
+  connection: Connection = "connecting";
+  selection: Selection | null = null;
+  /** Event time a running catch-up has reached; null while the city is live. */
+  backlogToMs: number | null = null;
+  readonly clock = new ServerClock();
+
+  private readonly backlog = new BacklogDetector();
+  private readonly listeners = new Map<Part, Set<() => void>>();
+
+  on(parts: readonly Part[], listener: () => void): void {
+    for (const part of parts) {
+      const known = this.listeners.get(part) ?? new Set();
+      this.listeners.set(part, known.add(listener));
+    }
+  }
+
+  changed(part: Part): void {
+    for (const listener of this.listeners.get(part) ?? []) listener();
+  }
+
+  takeDevices(devices: readonly Device[], series: readonly Series[]): void {
+    this.devices = new Map(devices.map((device) => [device.device, device]));
+    this.seriesOf = new Map();
+    for (const one of series) {
+      const known = this.seriesOf.get(one.device);
+      if (known === undefined) this.seriesOf.set(one.device, [one]);
+      else known.push(one);
+    }
+    this.changed("devices");
+  }
+
+  /** Keeps the newest value of each series; returns whether a device or series appeared that is not in the catalogue yet. */
+  takeLive(items: readonly LiveItem[]): boolean {
+    let unknown = false;
+    for (const item of items) {
+      const timeMs = Date.parse(item.time);
+      const metrics = this.latest.get(item.device) ?? new Map<string, Latest>();
+      this.latest.set(item.device, metrics);
+      const known = metrics.get(item.metric);
+      if (known === undefined || timeMs >= known.timeMs) metrics.set(item.metric, { value: item.value, timeMs });
+      unknown ||= known === undefined && this.series(item.device, item.metric) === undefined;
+    }
+    this.changed("latest");
+    return unknown;
+  }
+
+  takeAlarms(alarms: readonly Alarm[]): void {
+    this.alarms = new Map(alarms.map((alarm) => [alarm.alarm_id, alarm]));
+    this.changed("alarms");
+  }
+
+  takeAlarm(alarm: Alarm): void {
+    this.alarms.set(alarm.alarm_id, alarm);
+    this.changed("alarms");
+  }
+
+  takeStatus(status: Status): void {
+    this.status = status;
+    const watermarkMs = status.watermark === null ? Number.NaN : Date.parse(status.watermark);
+    this.backlogToMs = Number.isFinite(watermarkMs) ? this.backlog.observe(watermarkMs, this.clock.nowMs()) : null;
+    this.changed("status");
+  }
+
+  series(device: string, metric: string): Series | undefined {
+    return this.seriesOf.get(device)?.find((one) => one.metric === metric);
+  }
+
+  select(device: string, metric: string | null = null): void {
+    const first = this.seriesOf.get(device)?.[0]?.metric ?? this.latest.get(device)?.keys().next().value ?? null;
+    this.selection = { device, metric: metric ?? first };
+    this.changed("selection");
+  }
+
+  unselect(): void {
+    this.selection = null;
+    this.changed("selection");
+  }
+
+  /** Expected seconds between readings of one series: the device's own promise, else the metric's. */
+  intervalS(device: string, metric: string): number {
+    return this.devices.get(device)?.expected_interval_s ?? this.series(device, metric)?.interval_s ?? DEFAULT_INTERVAL_S;
+  }
+
+  seriesFreshness(device: string, metric: string): Freshness {
+    const timeMs = this.latest.get(device)?.get(metric)?.timeMs ?? null;
+    return freshness(timeMs, this.intervalS(device, metric), this.clock.nowMs(), this.backlogToMs);
+  }
+
+  /** A device is as fresh as its freshest series. */
+  deviceFreshness(device: string): Freshness {
+    const found = new Set([...(this.latest.get(device)?.keys() ?? [])].map((metric) => this.seriesFreshness(device, metric)));
+    return (["fresh", "behind", "stale"] as const).find((one) => found.has(one)) ?? "never";
+  }
+
+  openAlarms(): Alarm[] {
+    return [...this.alarms.values()].filter((alarm) => alarm.state !== "cleared");
+  }
+
+  /** The worst open alarm of each device; an unacknowledged one before an acknowledged one of the same severity. */
+  worstAlarms(): Map<string, Alarm> {
+    const worst = new Map<string, Alarm>();
+    for (const alarm of this.openAlarms()) {
+      const known = worst.get(alarm.device);
+      if (known === undefined || rank(alarm) < rank(known)) worst.set(alarm.device, alarm);
+    }
+    return worst;
+  }
+
+  displayName(device: string): string {
+    return this.devices.get(device)?.name || device;
+  }
+}
+
+function rank(alarm: Alarm): number {
+  return SEVERITIES.indexOf(alarm.severity) * 2 + (alarm.state === "acknowledged" ? 1 : 0);
+}
