@@ -1,0 +1,126 @@
+"""The way of an alarm, in order: conditions -> alarms (store) -> Kafka (publish) -> Alertmanager (notify). Nothing else happens here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+
+from control_center.alarms.leadership import leadership
+from control_center.alarms.ledger_watch import LedgerWatch
+from control_center.alarms.notify import Notifier
+from control_center.alarms.publish import AlarmPublisher, KafkaAway
+from control_center.alarms.rules import INTERNAL_SUBJECT, UNACCOUNTED
+from control_center.alarms.store import BATCH, Connection, Taken, open_subjects, sync_rules, take_changes, take_internal
+from control_center.metrics import ControlMetrics
+from control_center.queries import DATABASE_AWAY
+from control_center.settings import ControlSettings
+from control_center.status import StatusSampler
+from processors.contract.database import DatabaseSettings
+from processors.contract.rules import Rule
+
+_log = logging.getLogger(__name__)
+_RETRY_S: Final = 2.0
+_LOOK_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmStages:
+    """The stages of the leading replica. `run` until cancelled."""
+
+    database: DatabaseSettings
+    settings: ControlSettings
+    rules: list[Rule]
+    status: StatusSampler
+    publisher: AlarmPublisher
+    notifier: Notifier | None
+    metrics: ControlMetrics
+
+    async def run(self) -> None:
+        """Lead whenever possible; any trouble with the database ends the turn and begins another."""
+        while True:
+            try:
+                async with leadership(self.database) as connection:
+                    await self._lead(connection)
+            except* (asyncpg.PostgresError, *DATABASE_AWAY) as group:
+                self.metrics.alarm_restarts.inc()
+                _log.warning("alarm stages interrupted", extra={"fields": {"error": repr(group.exceptions[0])}})
+            finally:
+                self.metrics.leading.set(0)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _lead(self, connection: Connection) -> None:
+        self._count(await sync_rules(connection, self.rules, datetime.now(UTC)))
+        self.metrics.leading.set(1)
+        changed = [asyncio.Event(), asyncio.Event()]
+        async with asyncio.TaskGroup() as stages:
+            stages.create_task(self._take(connection, changed), name="alarms: take changes")
+            stages.create_task(self._publish(changed[0]), name="alarms: publish")
+            if self.notifier is not None:
+                stages.create_task(self._notify(self.notifier, changed[1]), name="alarms: notify")
+
+    async def _take(self, connection: Connection, changed: list[asyncio.Event]) -> None:
+        active = INTERNAL_SUBJECT in await open_subjects(connection, UNACCOUNTED)
+        watch = LedgerWatch(after_s=self.settings.unaccounted_after_s, active=active)
+        while True:
+            taken = await take_changes(connection, datetime.now(UTC))
+            events = self._count(taken) + await self._look_at_ledger(connection, watch)
+            if events:
+                for event in changed:
+                    event.set()
+            if taken.changes < BATCH:
+                await asyncio.sleep(self.settings.alarm_poll_s)
+
+    async def _look_at_ledger(self, connection: Connection, watch: LedgerWatch) -> int:
+        if self.status.overview is None or self.status.problem is not None:
+            return 0
+        now = datetime.now(UTC)
+        change = watch.observe(self.status.overview.totals, now)
+        return self._count(await take_internal(connection, [change], now)) if change else 0
+
+    async def _publish(self, changed: asyncio.Event) -> None:
+        failing = False
+        try:
+            while True:
+                try:
+                    while await self.publisher.publish_waiting():
+                        failing = False
+                except KafkaAway as error:
+                    if not failing:
+                        _log.warning("alarm events wait for Kafka", extra={"fields": {"error": str(error)}})
+                    failing = True
+                # acknowledgements of other replicas wake nobody here, so the outbox is looked at every second
+                await _wait(changed, _RETRY_S if failing else _LOOK_S)
+        finally:
+            await self.publisher.close()
+
+    async def _notify(self, notifier: Notifier, changed: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        due = 0.0
+        while True:
+            everything = loop.time() >= due
+            accepted = await notifier.tell(everything=everything)
+            if everything and accepted:
+                due = loop.time() + self.settings.notify_interval_s
+            await _wait(changed, _LOOK_S if accepted else _RETRY_S)
+
+    def _count(self, taken: Taken) -> int:
+        for name, count in taken.events.items():
+            self.metrics.alarm_changes.labels(name).inc(count)
+        for reason, count in taken.ignored.items():
+            self.metrics.alarm_changes_ignored.labels(reason).inc(count)
+        return taken.events.total()
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+        event.clear()
+        await asyncio.sleep(0.05)  # a burst of changes becomes one round
+    except TimeoutError:
+        pass

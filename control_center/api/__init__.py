@@ -1,0 +1,1 @@
+"""The HTTP API, one resource a file. No SQL and no alarm rules here: queries.py reads, alarms/ decides."""

@@ -1,0 +1,154 @@
+"""Tails the readings topic without a consumer group, from its end, so that live values wait for no database; primed from stored readings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from control_center.api.payloads import LiveItem
+from control_center.live_values import LatestValues
+from control_center.metrics import ControlMetrics
+from control_center.queries import Queries
+from control_center.rows import CursorRow
+from ingest.contract.broker import KafkaSettings
+from ingest.contract.frame import FrameError, decode_readings
+
+_log = logging.getLogger(__name__)
+
+_PRIME_DAYS: Final = 30
+_POLL_MS: Final = 250
+_RETRY_S: Final = (0.5, 1.0, 2.0, 5.0)
+_APPEND_TIMES: Final = 50_000
+
+
+class PartitionTail:
+    """What was seen of one partition: where the tail began and ends, and when each recent record was appended (for the lag in seconds)."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.end = start
+        self.appended: deque[tuple[int, int]] = deque(maxlen=_APPEND_TIMES)
+
+    def see(self, offset: int, append_time_ms: int) -> None:
+        """A record came."""
+        self.end = offset + 1
+        self.appended.append((offset, append_time_ms))
+
+    def lag_s(self, cursor: CursorRow | None, now: datetime) -> float:
+        """Seconds since the next uncommitted record was appended; 0 when the processors have all.
+
+        A record older than this tail has no known append time; the cursor's last move bounds it from the young side.
+        """
+        next_offset = cursor.next_offset if cursor else 0
+        if next_offset >= self.end:
+            return 0.0
+        while self.appended and self.appended[0][0] < next_offset:
+            self.appended.popleft()
+        lag = now.timestamp() - self.appended[0][1] / 1000 if self.appended else 0.0
+        if cursor is not None and next_offset < self.start:
+            lag = max(lag, (now - cursor.updated_at).total_seconds())
+        return max(0.0, lag)
+
+
+class LiveTail:
+    """Keeps `LatestValues` up to date. `run` until cancelled; `problem` says why values may be old."""
+
+    def __init__(self, kafka: KafkaSettings, queries: Queries, metrics: ControlMetrics) -> None:
+        self._kafka = kafka
+        self._queries = queries
+        self._metrics = metrics
+        self._topic = kafka.topics.readings
+        self._partitions: dict[int, PartitionTail] = {}
+        self._primed = False
+        self.values = LatestValues()
+        self.problem: str | None = "the readings topic is not being read yet"
+
+    async def run(self) -> None:
+        """Read for ever; after trouble begin again where the last record was read, with growing pauses."""
+        attempt = 0
+        while True:
+            try:
+                async with self._consumer() as consumer:
+                    await self._position(consumer)
+                    if not self._primed:
+                        self.values.prime(await self._queries.latest(datetime.now(UTC) - timedelta(days=_PRIME_DAYS)))
+                        self._primed = True
+                    self.problem, attempt = None, 0
+                    await self._follow(consumer)
+            except Exception as error:  # noqa: BLE001 - whatever Kafka or the database does, the page must live on and say so
+                self.problem = f"cannot follow {self._topic}: {error!r}"
+                self._metrics.live_restarts.inc()
+                _log.warning("live tail interrupted", extra={"fields": {"topic": self._topic, "error": repr(error)}})
+            await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+            attempt += 1
+
+    @contextlib.asynccontextmanager
+    async def _consumer(self) -> Any:
+        consumer = AIOKafkaConsumer(
+            group_id=None, enable_auto_commit=False, auto_offset_reset="latest", client_id="citynerve-control-live",
+            max_partition_fetch_bytes=8 * 1024 * 1024, **self._kafka.client_options(),
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(self._kafka.request_timeout_ms / 1000):
+                await consumer.start()
+            yield consumer
+        finally:
+            with contextlib.suppress(KafkaError, TimeoutError, OSError):
+                async with asyncio.timeout(3):
+                    await consumer.stop()
+
+    async def _position(self, consumer: AIOKafkaConsumer) -> None:
+        # the end is taken before priming: a reading stored in between comes twice, which changes nothing; after, it could be missed
+        assigned = [TopicPartition(self._topic, number) for number in range(self._kafka.partitions)]
+        consumer.assign(assigned)
+        async with asyncio.timeout(self._kafka.request_timeout_ms / 1000):
+            ends = await consumer.end_offsets(assigned)
+        for where in assigned:
+            tail = self._partitions.get(where.partition)
+            if tail is None or tail.end > ends[where]:  # first time, or the topic was made anew
+                tail = self._partitions[where.partition] = PartitionTail(ends[where])
+            consumer.seek(where, tail.end)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            for where, records in (await consumer.getmany(timeout_ms=_POLL_MS, max_records=200)).items():
+                tail = self._partitions[where.partition]
+                for record in records:
+                    tail.see(record.offset, record.timestamp)
+                    self._take(record.value)
+                    await asyncio.sleep(0)  # a long backlog must not hold up requests
+
+    def _take(self, body: bytes | None) -> None:
+        try:
+            self.values.update(decode_readings(body or b""))
+            self._metrics.live_frames.inc()
+        except FrameError as error:
+            self._metrics.live_bad_frames.inc()
+            _log.warning("bad frame in the live tail", extra={"fields": {"error": str(error)}})
+
+    def lag_s(self, cursors: Sequence[CursorRow], now: datetime) -> float | None:
+        """The processors' lag behind the topic in seconds, the worst partition's; None while the topic cannot be read."""
+        if self.problem is not None or not self._partitions:
+            return None
+        by_partition = {cursor.partition: cursor for cursor in cursors}
+        return max(tail.lag_s(by_partition.get(number), now) for number, tail in self._partitions.items())
+
+    def snapshot(self, now: datetime) -> list[LiveItem]:
+        """The newest value of every series, with its age."""
+        return [
+            LiveItem(cell.device, cell.metric, cell.value, time, round((now - time).total_seconds(), 3))
+            for cell in self.values.all_cells()
+            for time in (datetime.fromtimestamp(cell.time_us / 1e6, UTC),)
+        ]
+
+    def stale_devices(self, now: datetime, intervals: float) -> int:
+        """Devices silent for longer than `intervals` of their expected intervals."""
+        return self.values.stale_devices(int(now.timestamp() * 1e6), intervals)

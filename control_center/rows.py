@@ -1,0 +1,189 @@
+"""What the queries return, one frozen dataclass a row. The field order is the JSON order; times are aware and UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device of the register. Position in WGS 84 degrees; `expected_interval_s` null: each metric's own."""
+
+    device: str
+    name: str
+    kind: str
+    district: str
+    latitude: float | None
+    longitude: float | None
+    expected_interval_s: int | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LastValue:
+    """The newest stored value of one series of a device; null where it has none."""
+
+    metric: str
+    unit: str
+    last_time: datetime | None
+    last_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One device and metric. `mean_kind`: 0 arithmetic, 1 circular, 2 energetic, 3 counter."""
+
+    series_id: int
+    device: str
+    metric: str
+    unit: str
+    mean_kind: int
+    interval_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    """One reading. `flags`: bits of ingest.contract.reading.Flag."""
+
+    time: datetime
+    value: float
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window of a series, numbers in the series' unit; `time` is its start. docs/api.md explains each column."""
+
+    time: datetime
+    count: int
+    mean: float
+    min: float
+    max: float
+    std: float
+    first: float
+    last: float
+    p50: float
+    p95: float
+    p99: float
+    special: float | None
+    expected: int
+    valid: int
+    late: int
+    flagged: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRow:
+    """One alarm as stored: texts in both languages are in `raised_detail["rule"]`."""
+
+    alarm_id: int
+    rule_id: str
+    device: str
+    name: str | None
+    metric: str | None
+    unit: str | None
+    severity: str
+    state: str
+    raised_at: datetime
+    raised_value: float | None
+    raised_detail: dict[str, Any]
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    cleared_at: datetime | None
+    cleared_value: float | None
+    cleared_detail: dict[str, Any] | None
+    latitude: float | None
+    longitude: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmEvent:
+    """One entry of an alarm's history. `at` is when it was recorded; the event time of the data is in `detail`."""
+
+    event_id: int
+    at: datetime
+    event: str
+    by_whom: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What became of the readings of one life of a gateway. received = stored + duplicate + dead_letter + refused + in_flight + unaccounted."""
+
+    gateway: str
+    epoch: int
+    open: bool
+    received: int
+    stored: int
+    duplicate: int
+    dead_letter: int
+    refused: int
+    in_flight: int
+    unaccounted: int
+    redelivered: int
+    spooled: int
+    messages: int
+    last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTotals:
+    """The ledger summed over all lives asked for."""
+
+    received: int
+    stored: int
+    duplicate: int
+    dead_letter: int
+    refused: int
+    in_flight: int
+    unaccounted: int
+    redelivered: int
+    spooled: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """One refused payload with its reason."""
+
+    letter_id: int
+    received: datetime
+    gateway: str
+    reason: str
+    detail: str
+    mqtt_topic: str
+    readings: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CursorRow:
+    """How far the processors are on one partition of the readings topic."""
+
+    partition: int
+    next_offset: int
+    watermark: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything the status line needs, read in one query."""
+
+    totals: LedgerTotals
+    cursors: tuple[CursorRow, ...]
+    active_alarms: dict[str, int]
+    devices: int
+
+
+@dataclass(frozen=True, slots=True)
+class LatestValue:
+    """The newest stored value of a series, with what the live table needs of its device."""
+
+    device: str
+    metric: str
+    time: datetime
+    value: float

@@ -1,0 +1,134 @@
+"""The state of the data's way, taken once a second for all who ask: rates from the ledger, lag from the topic, alarms, stale devices."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+
+from control_center.api.payloads import StatusItem
+from control_center.live import LiveTail
+from control_center.metrics import LEDGER_STATES, SEVERITIES, ControlMetrics
+from control_center.queries import DATABASE_AWAY, Queries
+from control_center.rows import LedgerTotals, Overview
+from control_center.stream import Hub
+
+_log = logging.getLogger(__name__)
+
+RATE_WINDOW_S: Final = 10.0
+INTERVAL_S: Final = 1.0
+_REGISTER_EVERY: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Readings a second, averaged over the last seconds."""
+
+    received: float = 0.0
+    stored: float = 0.0
+    rejected: float = 0.0
+    duplicate: float = 0.0
+
+
+class RateWindow:
+    """Rates from cumulative totals; a total that falls (a life closed without its last words) counts as no progress, never as a negative rate."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, LedgerTotals]] = deque()
+
+    def add(self, at_s: float, totals: LedgerTotals) -> Rates:
+        """`at_s`: any steady clock, seconds."""
+        self._samples.append((at_s, totals))
+        while at_s - self._samples[0][0] > RATE_WINDOW_S:
+            self._samples.popleft()
+        first_at, first = self._samples[0]
+        span = at_s - first_at
+        if span <= 0:
+            return Rates()
+
+        def rate(new: int, old: int) -> float:
+            return round(max(0, new - old) / span, 3)
+
+        return Rates(
+            received=rate(totals.received, first.received),
+            stored=rate(totals.stored, first.stored),
+            rejected=rate(totals.dead_letter + totals.refused, first.dead_letter + first.refused),
+            duplicate=rate(totals.duplicate, first.duplicate),
+        )
+
+
+class StatusSampler:
+    """Runs the one query a second, sets the gauges, feeds the streams."""
+
+    def __init__(
+        self, queries: Queries, live: LiveTail, hub: Hub, metrics: ControlMetrics, *, topic: str, stale_after_intervals: float
+    ) -> None:
+        self._queries = queries
+        self._live = live
+        self._hub = hub
+        self._metrics = metrics
+        self._topic = topic
+        self._stale_after = stale_after_intervals
+        self._window = RateWindow()
+        self._rates = Rates()
+        self.overview: Overview | None = None
+        self.problem: str | None = "the database has not been read yet"
+
+    async def run(self) -> None:
+        """Sample for ever; a database that is away leaves the last numbers, the problem, and NaN where they would mislead."""
+        loop = asyncio.get_running_loop()
+        turn = 0
+        while True:
+            due = loop.time() + INTERVAL_S
+            try:
+                if turn % _REGISTER_EVERY == 0:
+                    self._live.values.set_intervals(await self._queries.device_intervals())
+                self._observe(await self._queries.overview(self._topic), loop.time())
+                turn += 1
+            except (asyncpg.PostgresError, *DATABASE_AWAY) as error:
+                if self.problem is None:
+                    _log.warning("status not known", extra={"fields": {"error": repr(error)}})
+                self.problem = f"the database does not answer: {error!r}"
+                self._metrics.lag_seconds.set(math.nan)
+            await asyncio.sleep(max(0.05, due - loop.time()))
+
+    def _observe(self, overview: Overview, at_s: float) -> None:
+        self.overview, self.problem = overview, None
+        self._rates = self._window.add(at_s, overview.totals)
+        status = self.current(datetime.now(UTC))
+        self._set_gauges(overview, status)
+        self._hub.publish_status(status)
+
+    def current(self, now: datetime) -> StatusItem:
+        """The last sample as the API gives it; zeros before the first."""
+        overview = self.overview or Overview(LedgerTotals(0, 0, 0, 0, 0, 0, 0, 0, 0), (), {}, 0)
+        watermarks = [cursor.watermark for cursor in overview.cursors if cursor.watermark is not None]
+        return StatusItem(
+            lag_s=None if self.problem else self._live.lag_s(overview.cursors, now),
+            watermark=min(watermarks, default=None),
+            readings_per_s=self._rates.received,
+            stored_per_s=self._rates.stored,
+            rejected_per_s=self._rates.rejected,
+            duplicate_per_s=self._rates.duplicate,
+            in_flight=overview.totals.in_flight,
+            unaccounted=overview.totals.unaccounted,
+            active_alarms=sum(overview.active_alarms.values()),
+            spooled=overview.totals.spooled,
+            devices=overview.devices,
+            stale_devices=self._live.stale_devices(now, self._stale_after),
+        )
+
+    def _set_gauges(self, overview: Overview, status: StatusItem) -> None:
+        self._metrics.unaccounted.set(overview.totals.unaccounted)
+        for state in LEDGER_STATES:
+            self._metrics.ledger.labels(state).set(getattr(overview.totals, state))
+        for severity in SEVERITIES:
+            self._metrics.active_alarms.labels(severity).set(overview.active_alarms.get(severity, 0))
+        self._metrics.stale_devices.set(status.stale_devices)
+        self._metrics.lag_seconds.set(math.nan if status.lag_s is None else status.lag_s)
