@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +19,20 @@ if TYPE_CHECKING:
 def stack_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """The option that names a stack."""
     return click.option(
-        "--stack", "name", default="demo", show_default=True, help="Which stack: demo, or test (own ports, own data)."
+        "--stack",
+        "name",
+        default="demo",
+        show_default=True,
+        callback=_check_name,
+        help="Which stack: demo, or test (own ports, own data).",
     )(command)
+
+
+def _check_name(ctx: click.Context, param: click.Parameter, name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
+        msg = f"a stack is named by small letters, digits and '-', not {name!r}"
+        raise click.BadParameter(msg, ctx, param)
+    return name
 
 
 def load_stack(name: str) -> "LocalStack":

@@ -147,6 +147,18 @@ def stop(record: ProcessRecord, number: signal.Signals, budget_s: float) -> bool
     return True
 
 
+def kill(record: ProcessRecord) -> None:
+    """End the process and its descendants by SIGKILL, and wait until they are gone."""
+    if not is_alive(record):
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = _family(record)
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        _gone(family, _KILL_BUDGET_S)
+
+
 def wait_for_end(record: ProcessRecord, budget_s: float) -> bool:
     """Wait until the process is gone; False after `budget_s`."""
     deadline_s = time.monotonic() + budget_s

@@ -240,9 +240,7 @@ class LocalStack:
 
     def kill(self, name: str) -> None:
         """End one process and its children by SIGKILL, as a crash of the machine's process table would."""
-        record = self._record(name)
-        processes.send(record, signal.SIGKILL, tree=True)
-        processes.wait_for_end(record, 10.0)
+        processes.kill(self._record(name))
         processes.forget(name, self.place.run)
 
     def pause(self, name: str) -> None:
