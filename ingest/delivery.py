@@ -1,0 +1,316 @@
+"""Flushes on their way out: to Kafka in order, several in flight; to the spool when Kafka is away; and back, oldest first.
+
+A flush is safe when every frame of it is acknowledged by Kafka or is on disk. New frames go behind the spooled ones until the spool is
+empty, so each partition's order never breaks. When the spool is full nothing more is safe: flushes wait, MQTT is not acknowledged, and the
+broker keeps what comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from ingest.custody import Custody
+from ingest.frames import OutFrame
+from ingest.kafka_sink import KafkaSink, SinkFailed, on_done
+from ingest.metrics import IngestMetrics
+from ingest.settings import IngestSettings
+from ingest.spool import Position, Spool, SpoolFull
+
+log = logging.getLogger(__name__)
+
+_OPEN_TIMEOUT_S = 5.0
+_DRAIN_FRAMES = 128
+_RETRY_FIRST_S, _RETRY_MOST_S = 0.25, 3.0
+
+
+@dataclass(slots=True)
+class Flush:
+    """The frames of one flush and what to do when all of them are safe."""
+
+    frames: list[OutFrame]
+    safe: Callable[[], None]
+    waiting: set[int] = field(default_factory=set)
+    since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.waiting = set(range(len(self.frames)))
+
+
+class Delivery:
+    """The only way out of the gateway. `run` must be running; `put` hands a flush over."""
+
+    def __init__(
+        self, settings: IngestSettings, sink: KafkaSink, spool: Spool, custody: Custody, metrics: IngestMetrics
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._spool = spool
+        self._custody = custody
+        self._metrics = metrics
+        self._queue: deque[Flush] = deque()
+        self._flying: deque[Flush] = deque()
+        self._wake = asyncio.Event()
+        self._failure: SinkFailed | None = None
+        self._producers = 0
+        self._opening: asyncio.Task[bool] | None = None
+        self._next_try = 0.0
+        self._retry_s = _RETRY_FIRST_S
+        self._full = False
+        self._bytes_s = 0.0
+        self._rate_since = time.monotonic()
+        self._rate_bytes = 0
+
+    def put(self, flush: Flush) -> None:
+        """Take a flush over. Bounded by the source: unacknowledged messages stop the reading of the socket."""
+        flush.since = time.monotonic()
+        if not flush.frames:
+            flush.safe()
+            return
+        self._rate_bytes += sum(len(frame.body) for frame in flush.frames)
+        self._queue.append(flush)
+        self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything handed over is safe (acknowledged by Kafka or on disk)."""
+        return not self._queue and not self._flying
+
+    @property
+    def blocked(self) -> str | None:
+        """Why nothing can be made safe now; None while Kafka or the spool takes frames."""
+        return (
+            "the spool is full and Kafka is away: MQTT is not acknowledged, the broker keeps what comes"
+            if self._full
+            else None
+        )
+
+    def renew(self, reason: str, detail: str) -> None:
+        """Ask for a new producer; what is not acknowledged is sent again on it."""
+        self._failed(self._producers, SinkFailed(reason, detail))
+
+    async def run(self) -> None:
+        """Deliver for ever; every step is bounded. Cancel to end it."""
+        await self._renew()
+        while True:
+            try:
+                if self._spool.empty and self._sink.trouble is None:
+                    await self._send_straight()
+                else:
+                    await self._through_the_spool()
+            except SinkFailed as failure:
+                await self._after(failure)
+
+    async def spool_all(self) -> None:
+        """Put on disk what Kafka has not acknowledged: the end of a stop whose budget is nearly used up."""
+        while not self.idle and await self._spool_waiting():
+            pass
+
+    async def close(self) -> None:
+        """Let the producer go."""
+        if self._opening is not None:
+            self._opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await self._opening
+        await self._sink.close()
+
+    # -- straight to Kafka
+
+    async def _send_straight(self) -> None:
+        self._metrics.kafka_up.set(1)
+        while self._failure is None:
+            while self._queue and self._failure is None:
+                flush = self._queue.popleft()
+                self._flying.append(flush)
+                await self._send(flush)
+            self._wake.clear()
+            await self._wait(0.2)
+            self._check_deadline()
+        raise self._take_failure()
+
+    async def _send(self, flush: Flush) -> None:
+        for index in sorted(flush.waiting):
+            frame = flush.frames[index]
+            future = await self._sink.send(frame, self._settings.deliver_deadline_s)
+            on_done(
+                future,
+                partial(self._acknowledged, self._producers, flush, index),
+                partial(self._failed, self._producers),
+            )
+
+    def _acknowledged(self, producer: int, flush: Flush, index: int, offset: int) -> None:
+        if producer != self._producers or index not in flush.waiting:
+            return  # from a producer that was given up: the frame is sent again, and counted then, so that counts stay in order
+        flush.waiting.discard(index)
+        self._count(flush.frames[index], offset)
+        while self._flying and not self._flying[0].waiting:
+            self._flying.popleft().safe()
+
+    def _count(self, frame: OutFrame, offset: int) -> None:
+        self._custody.acknowledged(frame.topic, frame.partition, frame.header, offset)
+        self._metrics.frames.labels(frame.topic).inc()
+        self._metrics.frame_readings.observe(frame.header.count)
+        self._metrics.receive_to_kafka.observe(max(0.0, time.time() - frame.header.received_us / 1e6))
+
+    def _failed(self, producer: int, failure: SinkFailed) -> None:
+        if producer == self._producers and self._failure is None:
+            self._failure = failure
+            self._wake.set()
+
+    def _check_deadline(self) -> None:
+        """Kafka that does not answer is no failure of the batch: only a new producer and a replay are safe, never a second send."""
+        if self._flying and time.monotonic() - self._flying[0].since > self._settings.deliver_deadline_s:
+            raise SinkFailed("deadline", f"no acknowledgement for {self._settings.deliver_deadline_s} s")
+
+    def _take_failure(self) -> SinkFailed:
+        failure, self._failure = self._failure, None
+        return failure or SinkFailed("error", "unknown")
+
+    async def _after(self, failure: SinkFailed) -> None:
+        self._failure = None
+        self._metrics.producer_renewals.labels(failure.reason).inc()
+        self._metrics.kafka_up.set(0)
+        log.warning(
+            "Kafka producer given up", extra={"fields": {"reason": failure.reason, "detail": str(failure)[:300]}}
+        )
+        patience_ends = time.monotonic() + self._settings.spool_after_s
+        while not await self._renew():
+            if time.monotonic() >= patience_ends:
+                return  # through the spool from here on
+            await asyncio.sleep(_RETRY_FIRST_S)
+        # the same frames with the same headers go first, in order
+        for flush in self._flying:
+            flush.since = time.monotonic()
+        self._queue.extendleft(reversed(self._flying))
+        self._flying.clear()
+
+    async def _renew(self) -> bool:
+        """A new producer; what the old one still held counts for nothing from here on."""
+        self._producers += 1
+        opened = await self._sink.open(_OPEN_TIMEOUT_S)
+        self._retry_s = _RETRY_FIRST_S if opened else min(self._retry_s * 2, _RETRY_MOST_S)
+        self._next_try = time.monotonic() + self._retry_s
+        return opened
+
+    # -- through the spool
+
+    async def _through_the_spool(self) -> None:
+        """One step: spool what waits, then drain a window if Kafka is there, else try to reach it in the background."""
+        self._metrics.kafka_up.set(0)
+        spooled = await self._spool_waiting()
+        if self._sink.trouble is not None:
+            self._try_opening()
+            if not spooled:
+                self._wake.clear()
+                await self._wait(0.1)
+            return
+        await self._drain()
+
+    def _try_opening(self) -> None:
+        if self._opening is not None and self._opening.done():
+            self._opening = None
+        if self._opening is None and time.monotonic() >= self._next_try:
+            self._opening = asyncio.create_task(self._renew(), name="kafka connect")
+
+    async def _spool_waiting(self) -> bool:
+        """Write the waiting flushes to disk and declare them safe. False when there was nothing, or no room."""
+        flushes = [*self._flying, *self._queue]
+        if not flushes:
+            return False
+        self._flying.clear()
+        self._queue.clear()
+        done = 0
+        for chunk in _chunks(flushes):
+            frames = [flush.frames[index] for flush in chunk for index in sorted(flush.waiting)]
+            try:
+                await asyncio.to_thread(self._spool.append, frames)
+            except SpoolFull as full:
+                self._queue.extendleft(reversed(flushes[done:]))
+                self._report_spool(full=full)
+                return False
+            done += len(chunk)
+            for frame in frames:
+                self._custody.spooled(frame.header, sign=1)
+            self._metrics.spooled_frames.inc(len(frames))
+            for flush in chunk:
+                flush.waiting.clear()
+                flush.safe()
+        self._report_spool()
+        return True
+
+    async def _drain(self) -> bool:
+        """Send the oldest spooled frames and free them when all are acknowledged. False when the spool is empty."""
+        batch = await asyncio.to_thread(self._spool.read, _DRAIN_FRAMES)
+        if not batch:
+            if not self._spool.empty:
+                self._metrics.spool_damaged.inc(self._spool.frames)
+                await asyncio.to_thread(self._spool.forget_rest)
+            self._report_spool()
+            return False
+        sent: list[tuple[OutFrame, asyncio.Future[object]]] = []
+        for _, frame in batch:
+            if not self._custody.has(frame.topic, frame.partition, frame.header):
+                sent.append((frame, await self._sink.send(frame, self._settings.deliver_deadline_s)))
+        try:
+            async with asyncio.timeout(self._settings.deliver_deadline_s):
+                for frame, future in sent:
+                    metadata = await future
+                    self._count(frame, int(getattr(metadata, "offset", -1)))
+        except TimeoutError:
+            raise SinkFailed("deadline", "no acknowledgement while draining the spool") from None
+        except Exception as error:
+            raise SinkFailed("refused", f"{type(error).__name__}: {error}") from error
+        await self._release(batch)
+        return True
+
+    async def _release(self, batch: list[tuple[Position, OutFrame]]) -> None:
+        await asyncio.to_thread(self._spool.release, batch[-1][0], len(batch))
+        for _, frame in batch:
+            self._custody.spooled(frame.header, sign=-1)
+        self._report_spool()
+
+    def estimate(self) -> None:
+        """Update the hours of outage left: the room in the spool over the bytes a second that came during the last minutes."""
+        now = time.monotonic()
+        passed = now - self._rate_since
+        if passed >= 1.0:
+            weight = min(1.0, passed / 60.0) if self._bytes_s else 1.0
+            self._bytes_s += (self._rate_bytes / passed - self._bytes_s) * weight
+            self._rate_since, self._rate_bytes = now, 0
+        room = max(0, self._settings.spool_max_bytes - self._spool.size)
+        self._metrics.spool_hours_left.set(room / self._bytes_s / 3600 if self._bytes_s > 1e-6 else float("inf"))
+
+    def _report_spool(self, full: SpoolFull | None = None) -> None:
+        if full is not None and not self._full:
+            log.error(
+                "the spool takes no more; MQTT is not acknowledged until it drains",
+                extra={"fields": {"why": str(full)}},
+            )
+        self._full = full is not None
+        self._metrics.spool_full.set(self._full)
+        self._metrics.spool_bytes.set(self._spool.size)
+        self._metrics.spool_frames.set(self._spool.frames)
+
+    async def _wait(self, timeout_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+
+
+def _chunks(flushes: list[Flush], limit_bytes: int = 8 * 1024 * 1024) -> list[list[Flush]]:
+    """Flushes in order, in groups of a few MB: one fsync each."""
+    chunks: list[list[Flush]] = []
+    size = limit_bytes
+    for flush in flushes:
+        if size >= limit_bytes:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(flush)
+        size += sum(len(frame.body) for frame in flush.frames)
+    return chunks

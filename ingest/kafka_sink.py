@@ -1,0 +1,144 @@
+"""The Kafka producer as the gateway needs it: acks=all, idempotent, renewed after any failure, every wait bounded.
+
+aiokafka's idempotent producer takes a sequence number for a batch and never gives it back: after one refused or expired batch every later
+send to that partition fails. So a failed producer is never used again; `Delivery` replays what was not acknowledged on a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from ingest.contract.broker import KafkaSettings
+from ingest.frames import OutFrame
+
+log = logging.getLogger(__name__)
+
+_BATCH_BYTES = 1024 * 1024
+_REQUEST_BYTES = 4 * 1024 * 1024
+_STOP_TIMEOUT_S = 2.0
+
+
+class SinkFailed(Exception):
+    """The producer cannot be trusted any more. `reason` is a label of citynerve_ingest_producer_renewals_total."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class KafkaSink:
+    """One producer at a time. Not thread-safe: the event loop's own."""
+
+    def __init__(self, kafka: KafkaSettings, client_id: str) -> None:
+        self._kafka = kafka
+        self._client_id = client_id
+        self._producer: AIOKafkaProducer | None = None
+        self.trouble: str | None = "Kafka is not connected yet"
+
+    async def open(self, timeout_s: float) -> bool:
+        """Start a new producer (a new producer id). False when Kafka cannot be reached or lacks the topics; `trouble` says why."""
+        await self.close()
+        producer = AIOKafkaProducer(
+            client_id=self._client_id,
+            acks="all",
+            enable_idempotence=True,
+            compression_type="lz4",
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_REQUEST_BYTES,
+            linger_ms=0,
+            **self._kafka.client_options(),
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                await producer.start()
+                self.trouble = await self._missing(producer)
+        except (KafkaError, OSError, TimeoutError) as error:
+            self.trouble = f"Kafka at {self._kafka.bootstrap} is not reachable: {type(error).__name__}"
+        except asyncio.CancelledError:
+            await _stop(producer)
+            raise
+        if self.trouble is not None:
+            await _stop(producer)
+            return False
+        self._producer = producer
+        return True
+
+    async def _missing(self, producer: AIOKafkaProducer) -> str | None:
+        topics = self._kafka.topics
+        for topic, partitions in (
+            (topics.readings, self._kafka.partitions),
+            (topics.dead_letters, 1),
+            (topics.custody, 1),
+        ):
+            found = await producer.partitions_for(topic)
+            if len(found) < partitions:
+                return f"Kafka topic {topic} has {len(found)} partitions, {partitions} are set; run `citynerve migrate`"
+        return None
+
+    async def send(self, frame: OutFrame, deadline_s: float) -> asyncio.Future[object]:
+        """Hand a frame to the producer; the future ends with its record metadata when all in-sync replicas have it.
+
+        Raises:
+            SinkFailed: it could not be handed over.
+        """
+        if self._producer is None:
+            raise SinkFailed("error", "no producer")
+        try:
+            async with asyncio.timeout(deadline_s):
+                future: asyncio.Future[object] = await self._producer.send(
+                    frame.topic, frame.body, partition=frame.partition, headers=frame.header.to_kafka()
+                )
+        except TimeoutError:
+            raise SinkFailed("deadline", f"the producer's buffer stayed full for {deadline_s} s") from None
+        except (KafkaError, AssertionError, OSError) as error:
+            raise SinkFailed("refused", f"{type(error).__name__}: {error}") from error
+        return future
+
+    async def send_statement(self, topic: str, key: bytes, body: bytes, deadline_s: float) -> bool:
+        """Send a custody statement and wait for it; False when Kafka did not take it in time."""
+        if self._producer is None:
+            return False
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._producer.send_and_wait(topic, body, key=key, partition=0)
+        except (KafkaError, TimeoutError, AssertionError, OSError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Let the producer go, whatever it still holds."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    # stop() first flushes, which an unreachable broker would hold up for ever; what it holds is replayed by the next producer
+    with contextlib.suppress(KafkaError, OSError, TimeoutError, AssertionError):
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await producer.stop()
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await producer.client.close()
+
+
+def on_done(future: asyncio.Future[object], done: Callable[[int], None], failed: Callable[[SinkFailed], None]) -> None:
+    """Report the end of a send: the record's offset, or what went wrong."""
+
+    def report(ended: asyncio.Future[object]) -> None:
+        if ended.cancelled():
+            failed(SinkFailed("error", "the send was cancelled"))
+            return
+        error = ended.exception()
+        if error is None:
+            done(int(getattr(ended.result(), "offset", -1)))
+        else:
+            failed(SinkFailed("refused", f"{type(error).__name__}: {error}"))
+
+    future.add_done_callback(report)

@@ -1,0 +1,95 @@
+"""paho-mqtt with a faster receive path: the socket read in large chunks, PUBLISH taken apart in batches, acknowledgements in groups.
+
+paho keeps what it is good at: CONNECT, TLS, subscribe, keep-alive, DISCONNECT. Its own way of receiving reads a packet with four recv calls
+and builds three objects for it (16-36 us a QoS 1 message measured); this one costs about 1 us.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+
+from ingest.mqtt_packets import MalformedStream, Message, OtherPacket, PacketReader, pubacks
+
+_CHUNK_BYTES = 262_144
+_PUBACK = 0x40
+
+
+class BatchingClient(paho.Client):
+    """A paho client for an outside event loop; `on_messages` gets each chunk's messages in one call.
+
+    Everything runs on the caller's thread: call `loop_read`, `loop_write` and `loop_misc` from one thread only.
+    """
+
+    def __init__(self, client_id: str, max_payload: int, on_messages: Callable[[list[Message]], None]) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=True)
+        # a callback that raises would otherwise end paho's work for good while is_connected() still says True
+        self.suppress_exceptions = True
+        self._max_payload = max_payload
+        self._on_messages = on_messages
+        self._reader = PacketReader(max_payload)
+        self.last_packet = time.monotonic()
+
+    def reconnect(self) -> MQTTErrorCode:
+        """Connect anew; bytes of the old connection are forgotten with it. Blocks while connecting."""
+        self._reader = PacketReader(self._max_payload, self._reader.topics)
+        return super().reconnect()
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:  # noqa: ARG002 - paho's signature
+        """Read one chunk and handle every whole packet in it, in order."""
+        if self._sock is None:
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        try:
+            chunk = self._sock_recv(_CHUNK_BYTES)
+        except BlockingIOError:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        except (TimeoutError, OSError):
+            return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+        if not chunk:
+            return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+        self.last_packet = time.monotonic()
+        self._last_bytes_received = self.last_packet
+        try:
+            messages, others = self._reader.feed(chunk)
+        except MalformedStream:
+            return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_PROTOCOL)
+        # CONNACK comes first on a connection and SUBACK carries no data: handling control packets before messages keeps their meaning
+        for packet in others:
+            rc = self._handle_control(packet)
+            if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return self._loop_rc_handle(rc) if self._sock is not None else rc
+        if messages:
+            self._on_messages(messages)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle_control(self, packet: OtherPacket) -> MQTTErrorCode:
+        self._in_packet["command"] = packet.command
+        self._in_packet["packet"] = bytearray(packet.body)
+        self._in_packet["remaining_length"] = len(packet.body)
+        self._in_packet["pos"] = 0
+        try:
+            return self._packet_handle()
+        except Exception:  # paho raises struct.error, IndexError, MQTTException and its own type on broken packets
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+
+    def acknowledge(self, mids: list[int]) -> MQTTErrorCode:
+        """PUBACK all of them, in this order, in one write."""
+        return self._packet_queue(_PUBACK, pubacks(mids), 0, 0)
+
+    def ping_while_paused(self) -> None:
+        """Show the broker a sign of life while we do not read: its answer stays unread, and paho must not take that for a dead peer."""
+        self._send_pingreq()
+        self._ping_t = 0.0
+        self._last_bytes_received = time.monotonic()
+
+    def pending_bytes(self) -> int:
+        """Bytes that TLS has decrypted already; the socket will not become readable for them."""
+        pending = getattr(self._sock, "pending", None)
+        return int(pending()) if pending is not None else 0
+
+    def break_connection(self) -> None:
+        """Close the socket of a connection that no longer answers; paho reports it as lost."""
+        self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)

@@ -1,0 +1,164 @@
+"""MQTT 5 packets taken apart many at a time: one scan over what the socket gave, PUBLISH to messages, everything else handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+PUBLISH = 0x30
+_PUBACK_HEAD = b"\x40\x02"
+
+
+class MalformedStream(ValueError):
+    """The bytes are no MQTT 5; the connection cannot be trusted any more."""
+
+
+@dataclass(slots=True)
+class Message:
+    """One PUBLISH. `mid` is 0 for QoS 0, which wants no acknowledgement. `cut` is how many payload bytes over the limit were not kept."""
+
+    topic: str
+    payload: bytes
+    mid: int
+    dup: bool
+    received_us: int = 0
+    cut: int = 0
+
+
+@dataclass(slots=True)
+class OtherPacket:
+    """A packet that is not PUBLISH: its first byte and its body."""
+
+    command: int
+    body: bytes
+
+
+@dataclass(slots=True)
+class PacketReader:
+    """Turns a stream of chunks into packets. Payload bytes over `max_payload` are dropped as they arrive, so memory stays bounded."""
+
+    max_payload: int
+    topics: dict[bytes, str] = field(default_factory=dict)
+    _rest: bytearray = field(default_factory=bytearray)
+    _skip: int = 0
+    _late: Message | None = None
+
+    def feed(self, chunk: bytes) -> tuple[list[Message], list[OtherPacket]]:
+        """The whole packets the chunk completes, PUBLISH and others, each in the order received.
+
+        Raises:
+            MalformedStream: not MQTT 5.
+        """
+        messages: list[Message] = []
+        others: list[OtherPacket] = []
+        if self._skip:
+            chunk = self._skipped(chunk, messages)
+        if self._rest:
+            self._rest += chunk
+            data = bytes(self._rest)
+        else:
+            data = chunk
+        used = self._scan(data, messages, others)
+        self._rest = bytearray(data[used:])
+        self._shorten_giant(messages)
+        return messages, others
+
+    def _scan(self, data: bytes, messages: list[Message], others: list[OtherPacket]) -> int:
+        """Take whole packets off the front; how many bytes they were."""
+        at, end = 0, len(data)
+        while end - at >= 2:
+            length = data[at + 1]
+            body = at + 2
+            if length > 127:
+                wide = _wide_length(data, at + 1)
+                if wide is None:
+                    break
+                length, body = wide
+            if body + length > end:
+                break
+            command = data[at]
+            if command & 0xF0 == PUBLISH:
+                messages.append(self._publish(command, data, body, body + length))
+            else:
+                others.append(OtherPacket(command, data[body : body + length]))
+            at = body + length
+        return at
+
+    def _publish(self, command: int, data: bytes, at: int, end: int) -> Message:
+        qos = (command >> 1) & 3
+        if qos > 1:
+            raise MalformedStream(f"PUBLISH with QoS {qos}; QoS 1 was subscribed")
+        payload = at + 2 + ((data[at] << 8) | data[at + 1]) if end - at >= 2 else end + 1
+        raw_topic = data[at + 2 : payload]
+        mid = 0
+        if qos:
+            if payload + 2 > end:
+                raise MalformedStream("PUBLISH shorter than its own lengths")
+            mid = (data[payload] << 8) | data[payload + 1]
+            payload += 2
+            if mid == 0:
+                raise MalformedStream("PUBLISH with packet id 0")
+        if payload >= end:
+            raise MalformedStream("PUBLISH shorter than its own lengths")
+        properties = data[payload]
+        payload += 1
+        if properties > 127:
+            wide = _wide_length(data, payload - 1)
+            if wide is None:
+                raise MalformedStream("PUBLISH with a broken property length")
+            properties, payload = wide
+        payload += properties
+        if payload > end:
+            raise MalformedStream("PUBLISH shorter than its own lengths")
+        kept = min(end, payload + self.max_payload)
+        return Message(self._topic(raw_topic), data[payload:kept], mid, bool(command & 8), 0, end - kept)
+
+    def _topic(self, raw: bytes) -> str:
+        topic = self.topics.get(raw)
+        if topic is None:
+            topic = raw.decode("utf-8", "backslashreplace")
+            if len(self.topics) >= 100_000:  # a flood of invented topics must not fill memory
+                self.topics.clear()
+            self.topics[raw] = topic
+        return topic
+
+    def _shorten_giant(self, messages: list[Message]) -> None:
+        """A PUBLISH far over the limit is answered from its first part; the rest is skipped as it comes."""
+        rest = self._rest
+        if len(rest) < self.max_payload + 200_000 or rest[0] & 0xF0 != PUBLISH:
+            return
+        wide = _wide_length(rest, 1)
+        if wide is None:
+            return
+        length, body = wide
+        missing = body + length - len(rest)
+        message = self._publish(rest[0], bytes(rest), body, len(rest))
+        message.cut += missing
+        self._rest, self._skip, self._late = bytearray(), missing, message
+        del messages  # appended when its last byte has come: acknowledging earlier would answer an unfinished packet
+
+    def _skipped(self, chunk: bytes, messages: list[Message]) -> bytes:
+        taken = min(self._skip, len(chunk))
+        self._skip -= taken
+        if self._skip == 0 and self._late is not None:
+            messages.append(self._late)
+            self._late = None
+        return chunk[taken:]
+
+
+def _wide_length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
+    """(value, where it ends) of a variable byte integer; None while incomplete."""
+    value, shift = 0, 0
+    for index in range(at, min(at + 4, len(data))):
+        value |= (data[index] & 127) << shift
+        if data[index] < 128:
+            return value, index + 1
+        shift += 7
+    if len(data) - at >= 4:
+        raise MalformedStream("a length of more than four bytes")
+    return None
+
+
+def pubacks(mids: Sequence[int]) -> bytes:
+    """The PUBACK packets (success, no properties) of many messages, in order."""
+    return b"".join([_PUBACK_HEAD + mid.to_bytes(2, "big") for mid in mids])

@@ -1,0 +1,119 @@
+"""The route of a message, step by step: receive, decode, admit, gather, deliver, acknowledge. Nothing else happens here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ingest.ack_tracker import Ticket
+from ingest.admission import Catalogue
+from ingest.contract.topics import Topics
+from ingest.custody import Custody
+from ingest.delivery import Flush
+from ingest.frames import FrameBuilder
+from ingest.metrics import IngestMetrics
+from ingest.mqtt_packets import Message
+from ingest.reading_slice import SliceReader
+from ingest.settings import IngestSettings
+
+
+class Source(Protocol):
+    """Where messages come from, and where they are acknowledged."""
+
+    async def batch(self, timeout_s: float) -> list[Message]:
+        """Messages in order of receipt; empty after the timeout."""
+
+    def track(self, messages: Sequence[Message]) -> Ticket:
+        """Note that the next messages are being worked on."""
+
+    def finish(self, ticket: Ticket, held_bytes: int) -> None:
+        """All of a ticket is safe."""
+
+
+class Outlet(Protocol):
+    """Where flushes go; it calls `safe` when all frames of one are in Kafka or on disk."""
+
+    def put(self, flush: Flush) -> None:
+        """Take a flush over."""
+
+
+class Pipeline:
+    """The stages in order. `run` until cancelled or told to stop; then everything received has been handed over."""
+
+    def __init__(
+        self,
+        settings: IngestSettings,
+        reader: SliceReader,
+        source: Source,
+        outlet: Outlet,
+        custody: Custody,
+        metrics: IngestMetrics,
+        topics: Topics,
+        catalogue: Catalogue,
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._source = source
+        self._outlet = outlet
+        self._custody = custody
+        self._metrics = metrics
+        self._catalogue = catalogue
+        self._builder = FrameBuilder(settings.gateway_id, custody.epoch, topics, catalogue, custody.number)
+        self._tickets: list[tuple[Ticket, int]] = []
+        self._messages = 0
+        self._flush_at = 0.0
+        # half of what the broker sends without an acknowledgement would wait for the age otherwise, and the rest with it
+        self._flush_messages = max(1, settings.receive_maximum // 4)
+
+    async def run(self, stopping: Callable[[], bool]) -> None:
+        """Move messages along until `stopping()` and nothing is left to take."""
+        while True:
+            messages = await self._source.batch(self._patience_s())  # 1 receive: mqtt_source
+            if messages:
+                self._take(messages)
+            if self._due():
+                self._flush()
+            if not messages and stopping():
+                self._flush()
+                return
+            await asyncio.sleep(0)  # a slice is at most a few milliseconds: keep-alives and acknowledgements keep time
+
+    def _take(self, messages: list[Message]) -> None:
+        ticket = self._source.track(messages)
+        held = sum(len(message.payload) for message in messages)
+        taken = self._reader.read(
+            messages
+        )  # 2 decode: decoders/   3 admit: admission   4 set rejects aside: dead_letters
+        self._custody.received(len(messages), taken.readings)
+        self._builder.add(taken.admitted, taken.letters, messages[0].received_us)  # 5 gather: frames
+        if not self._tickets:
+            self._flush_at = time.monotonic() + self._settings.flush_age_ms / 1000
+        self._tickets.append((ticket, held))
+        self._messages += len(messages)
+
+    def _flush(self) -> None:
+        tickets, self._tickets, self._messages = self._tickets, [], 0
+        if not tickets:
+            return
+        frames = self._builder.build(time.time_ns() // 1000)
+        self._outlet.put(Flush(frames, lambda: self._acknowledge(tickets)))  # 6 deliver: delivery, kafka_sink, spool
+        self._catalogue.make_room()
+        self._metrics.channels.set(len(self._catalogue))
+
+    def _acknowledge(self, tickets: list[tuple[Ticket, int]]) -> None:
+        for ticket, held in tickets:
+            self._source.finish(ticket, held)  # 7 acknowledge: ack_tracker
+
+    def _due(self) -> bool:
+        if not self._tickets:
+            return False
+        if self._builder.readings >= self._settings.flush_readings or self._messages >= self._flush_messages:
+            return True
+        return time.monotonic() >= self._flush_at
+
+    def _patience_s(self) -> float:
+        if not self._tickets:
+            return 0.25
+        return max(0.0005, self._flush_at - time.monotonic())

@@ -1,0 +1,181 @@
+"""A gateway from start to stop: opens its parts in order, keeps them running, drains them within the stop budget."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from ingest.admission import Catalogue, TimeWindow
+from ingest.contract.broker import KafkaSettings, MqttSettings
+from ingest.contract.operating import EXIT_TROUBLE, UserError, status_server
+from ingest.custody import Custody
+from ingest.delivery import Delivery
+from ingest.device_profile import load_profiles
+from ingest.kafka_sink import KafkaSink
+from ingest.metrics import IngestMetrics
+from ingest.mqtt_source import MqttSource
+from ingest.pipeline import Pipeline
+from ingest.reading_slice import SliceReader
+from ingest.settings import IngestSettings
+from ingest.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_STATEMENT_EVERY_S = 1.0
+_STATEMENT_DEADLINE_S = 5.0
+_CUSTODY_FAILURES_BEFORE_RENEWAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """The three sections a gateway reads."""
+
+    ingest: IngestSettings
+    mqtt: MqttSettings
+    kafka: KafkaSettings
+
+
+class Gateway:
+    """One running gateway. `run` returns after `stop` is set and everything is drained (or the budget is used up)."""
+
+    def __init__(self, settings: GatewaySettings, registry: CollectorRegistry) -> None:
+        ingest, topics = settings.ingest, settings.kafka.topics
+        self._settings = settings
+        self._registry = registry
+        self._topics = topics
+        self._metrics = IngestMetrics(registry, (topics.readings, topics.dead_letters))
+        profiles = load_profiles([route.profile for route in ingest.routes], ingest.profiles_dir)
+        self._spool = Spool(ingest.spool_folder, ingest.spool_max_bytes, ingest.spool_segment_bytes)
+        found = self._spool.open()
+        self._metrics.spool_damaged.inc(found.damaged)
+        if found.frames or found.damaged or found.torn_bytes:
+            log.warning(
+                "the spool holds frames of an earlier run",
+                extra={"fields": {"frames": found.frames, "damaged": found.damaged, "torn_bytes": found.torn_bytes}},
+            )
+        try:
+            ingest.gateway_dir.mkdir(parents=True, exist_ok=True)
+            now_us = time.time_ns() // 1000
+            self._custody = Custody.begin(
+                ingest.gateway_id, ingest.gateway_dir / "custody.json", now_us, dict(found.readings)
+            )
+        except OSError as error:
+            raise UserError(
+                f"cannot write to state_dir {ingest.gateway_dir}: {error.strerror}", exit_code=EXIT_TROUBLE
+            ) from None
+        catalogue = Catalogue(settings.kafka.partitions, ingest.max_channels)
+        window = TimeWindow(ingest.max_age_s * 1_000_000, ingest.max_ahead_s * 1_000_000)
+        reader = SliceReader(ingest.routes, profiles, catalogue, window, ingest.max_payload_bytes, self._metrics)
+        self._sink = KafkaSink(settings.kafka, f"citynerve-{ingest.gateway_id}")
+        self._delivery = Delivery(ingest, self._sink, self._spool, self._custody, self._metrics)
+        self._source = MqttSource(settings.mqtt, ingest, self._metrics, session_expected=self._custody.session_seen)
+        self._source.on_session = self._session_stands
+        self._pipeline = Pipeline(
+            ingest, reader, self._source, self._delivery, self._custody, self._metrics, topics, catalogue
+        )
+        self._custody_failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set. A part that dies ends the process: a supervisor starts it anew, and nothing is lost by that."""
+        ingest = self._settings.ingest
+        async with status_server(ingest.http_host, ingest.http_port, self._registry, self.not_ready) as port:
+            log.info(
+                "gateway starts",
+                extra={"fields": {"gateway": ingest.gateway_id, "epoch": self._custody.epoch, "http_port": port}},
+            )
+            async with self._tasks() as (pipeline, others):
+                stopping = asyncio.create_task(stop.wait(), name="stop signal")
+                done, _ = await asyncio.wait([pipeline, stopping, *others], return_when=asyncio.FIRST_COMPLETED)
+                if stopping not in done:
+                    stopping.cancel()
+                    for task in done:
+                        task.result()
+                    raise RuntimeError(f"{min(task.get_name() for task in done)} ended by itself")
+                await self._drain(pipeline)
+            await self._goodbye()
+
+    @contextlib.asynccontextmanager
+    async def _tasks(self) -> AsyncIterator[tuple[asyncio.Task[None], list[asyncio.Task[None]]]]:
+        self._stopping = False
+        pipeline = asyncio.create_task(self._pipeline.run(lambda: self._stopping), name="pipeline")
+        others = [
+            asyncio.create_task(self._source.run(), name="mqtt"),
+            asyncio.create_task(self._delivery.run(), name="delivery"),
+            asyncio.create_task(self._make_statements(), name="custody"),
+        ]
+        try:
+            yield pipeline, others
+        finally:
+            for task in (pipeline, *others):
+                task.cancel()
+            await asyncio.gather(pipeline, *others, return_exceptions=True)
+
+    async def _drain(self, pipeline: asyncio.Task[None]) -> None:
+        """Take no more; hand over what was received; wait for Kafka or the spool; acknowledge."""
+        budget_ends = time.monotonic() + self._settings.ingest.stop_budget_s * 0.6
+        self._source.stop_taking()
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(
+                asyncio.get_running_loop().time() + self._settings.ingest.stop_budget_s * 0.3
+            ):
+                await pipeline
+        while not self._delivery.idle and time.monotonic() < budget_ends:
+            await asyncio.sleep(0.01)
+
+    async def _goodbye(self) -> None:
+        """What Kafka did not take within the budget goes to the spool; the last words; an MQTT session that stays at the broker."""
+        await self._delivery.spool_all()
+        self._source.disconnect()
+        await self._say(deadline_s=min(2.0, self._settings.ingest.stop_budget_s * 0.2))
+        await self._delivery.close()
+        self._spool.close()
+        log.info(
+            "gateway stopped",
+            extra={"fields": {"received": self._custody.now.received, "spooled": self._custody.now.spooled}},
+        )
+
+    def not_ready(self) -> list[str]:
+        """Why devices should not publish yet, or what is wrong now. A working spool is no reason: readings are safe there."""
+        reasons = [self._source.not_ready, self._delivery.blocked]
+        return [reason for reason in reasons if reason is not None]
+
+    def _session_stands(self) -> None:
+        if not self._custody.session_seen:
+            self._custody.session_seen = True
+            self._custody.save()
+
+    # -- custody statements
+
+    async def _make_statements(self) -> None:
+        while True:
+            await self._say(_STATEMENT_DEADLINE_S)
+            self._delivery.estimate()
+            await asyncio.sleep(_STATEMENT_EVERY_S)
+
+    async def _say(self, deadline_s: float) -> None:
+        if not self._custody.changed:
+            return
+        changed = set(self._custody.changed)
+        bodies = self._custody.statements(time.time_ns() // 1000)
+        await asyncio.to_thread(self._custody.save)
+        key = self._settings.ingest.gateway_id.encode()
+        for body in bodies:
+            if not await self._sink.send_statement(self._topics.custody, key, body, deadline_s):
+                self._custody.changed |= changed & self._custody.lives.keys()
+                self._statement_failed()
+                return
+        self._custody_failures = 0
+
+    def _statement_failed(self) -> None:
+        self._metrics.custody_failures.inc()
+        self._custody_failures += 1
+        if self._custody_failures >= _CUSTODY_FAILURES_BEFORE_RENEWAL and self._sink.trouble is None:
+            self._custody_failures = 0
+            self._delivery.renew("custody", "Kafka takes no custody statements")

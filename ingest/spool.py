@@ -1,0 +1,328 @@
+"""Frames on disk while Kafka is away: append-only segment files with a checksum a record, fsynced before anything is acknowledged.
+
+Plain files rather than SQLite: on a full file system SQLite cannot even delete, so it could never drain; unlinking a segment always works.
+A record is `magic, length, crc32(length + body), body`. A torn tail is cut off at opening; a damaged record in the middle is skipped and
+counted, and the next one is found by its magic.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from ingest.contract.frame import FrameHeader
+from ingest.contract.operating import EXIT_TROUBLE, UserError
+from ingest.frames import OutFrame
+
+_MAGIC = b"CNSP"
+_HEAD = struct.Struct("<4sII")
+_MAX_RECORD_BYTES = 64 * 1024 * 1024
+
+
+class SpoolFull(Exception):
+    """The byte cap is reached, or the disk is full. Nothing of the batch was kept; the spool is as before."""
+
+
+class _Record(msgspec.Struct, array_like=True):
+    topic: str
+    partition: int
+    gateway: str
+    epoch: int
+    seq: int
+    before: int
+    count: int
+    received_us: int
+    sent_us: int
+    body: bytes
+
+
+@dataclass(slots=True)
+class _Segment:
+    path: Path
+    number: int
+    size: int = 0
+    frames: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Just behind a frame: releasing it frees everything before."""
+
+    segment: int
+    offset: int
+
+
+@dataclass(slots=True)
+class SpoolState:
+    """What opening found."""
+
+    frames: int = 0
+    readings: Counter[int] = field(default_factory=Counter)
+    torn_bytes: int = 0
+    damaged: int = 0
+
+
+class Spool:
+    """A queue of frames on disk, first in first out. One process at a time (a lock file); blocking calls, so use a thread."""
+
+    def __init__(self, folder: Path, max_bytes: int, segment_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._segment_bytes = segment_bytes
+        self._segments: deque[_Segment] = deque()
+        self._file: BinaryIO | None = None
+        self._head = 0
+        self._lock: BinaryIO | None = None
+        self.frames = 0
+        self.size = 0
+        self.damaged = 0
+
+    def open(self) -> SpoolState:
+        """Lock the folder, read every segment once, cut a torn tail off.
+
+        Raises:
+            UserError: another process has it, or the folder cannot be used.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self._folder / "lock").open("ab")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"the spool {self._folder} is in use by another gateway process; stop it, or give this one another gateway_id",
+                exit_code=EXIT_TROUBLE,
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"cannot use the spool folder {self._folder}: {error.strerror}", exit_code=EXIT_TROUBLE
+            ) from None
+        state = SpoolState()
+        paths = sorted(self._folder.glob("*.spool"))
+        for path in paths:
+            segment = _Segment(path, int(path.stem))
+            self._scan(segment, state, last=path == paths[-1])
+            self._segments.append(segment)
+        self.frames = state.frames
+        self.size = sum(segment.size for segment in self._segments)
+        self.damaged = state.damaged
+        self._drop_empty()
+        return state
+
+    def _scan(self, segment: _Segment, state: SpoolState, *, last: bool) -> None:
+        data = segment.path.read_bytes()
+        end = 0
+        for item in _records(data):
+            if isinstance(item, int):
+                state.damaged += 1
+                continue
+            end, record = item
+            segment.frames += 1
+            state.frames += 1
+            state.readings[record.epoch] += record.count
+        segment.size = len(data)
+        if end < len(data):
+            state.torn_bytes += len(data) - end
+            if last:
+                os.truncate(segment.path, end)
+                segment.size = end
+
+    def append(self, frames: Iterable[OutFrame]) -> None:
+        """Add frames behind all others; on disk (fsync) when this returns.
+
+        Raises:
+            SpoolFull: none of them was kept.
+        """
+        block = b"".join(_encode(frame) for frame in frames)
+        added = sum(1 for _ in _records(block))
+        if not block:
+            return
+        if self.size + len(block) > self._max_bytes:
+            raise SpoolFull(f"spool holds {self.size} of at most {self._max_bytes} bytes")
+        try:
+            segment = self._writable_segment()
+            file = self._file
+            assert file is not None  # noqa: S101 - `_writable_segment` opened it
+            try:
+                _write_all(file, block)
+                os.fsync(file.fileno())
+            except OSError:
+                # a full disk may have taken a part; it must go, or it would look like a torn record in mid-file
+                file.truncate(segment.size)
+                file.seek(segment.size)
+                raise
+        except OSError as error:
+            raise SpoolFull(f"cannot write the spool: {error.strerror}") from error
+        segment.size += len(block)
+        segment.frames += added
+        self.size += len(block)
+        self.frames += added
+
+    def _writable_segment(self) -> _Segment:
+        if self._segments and self._file is not None and self._segments[-1].size < self._segment_bytes:
+            return self._segments[-1]
+        number = self._segments[-1].number + 1 if self._segments else 1
+        path = self._folder / f"{number:020d}.spool"
+        self._close_file()
+        self._file = path.open("xb", buffering=0)
+        self._sync_folder()
+        self._segments.append(_Segment(path, number))
+        return self._segments[-1]
+
+    def read(self, limit: int, after: Position | None = None) -> list[tuple[Position, OutFrame]]:
+        """The oldest frames not released yet (or those behind `after`), at most `limit` and within one segment."""
+        for segment in self._segments:
+            start = self._head if segment is self._segments[0] else 0
+            if after is not None:
+                if segment.number < after.segment:
+                    continue
+                start = max(start, after.offset) if segment.number == after.segment else start
+            found = self._read_segment(segment, start, limit)
+            if found:
+                return found
+        return []
+
+    def _read_segment(self, segment: _Segment, start: int, limit: int) -> list[tuple[Position, OutFrame]]:
+        with segment.path.open("rb") as file:
+            file.seek(start)
+            data = file.read(segment.size - start)
+        found: list[tuple[Position, OutFrame]] = []
+        for item in _records(data):
+            if isinstance(item, int):
+                continue
+            end, record = item
+            found.append((Position(segment.number, start + end), _frame(record)))
+            if len(found) == limit:
+                break
+        return found
+
+    def release(self, position: Position, frames: int) -> None:
+        """The frames up to `position` are safe elsewhere; whole segments before it are deleted."""
+        self.frames = max(0, self.frames - frames)
+        while self._segments and self._segments[0].number < position.segment:
+            self._delete_first()
+        if self._segments and self._segments[0].number == position.segment:
+            self._head = position.offset
+            if self._head >= self._segments[0].size and (len(self._segments) > 1 or self.frames == 0):
+                self._delete_first()
+
+    def forget_rest(self) -> None:
+        """Nothing readable is left: delete what remains (damaged records at the end)."""
+        while self._segments:
+            self._delete_first()
+        self.frames = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether no frame waits."""
+        return self.frames == 0 and not self._segments
+
+    def close(self) -> None:
+        """Give the folder back."""
+        self._close_file()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _delete_first(self) -> None:
+        segment = self._segments.popleft()
+        if not self._segments:
+            self._close_file()
+        self.size -= segment.size
+        self._head = 0
+        segment.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._sync_folder()
+
+    def _drop_empty(self) -> None:
+        while self._segments and self._segments[0].frames == 0:
+            self._delete_first()
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _write_all(file: BinaryIO, block: bytes) -> None:
+    rest = memoryview(block)
+    while rest:  # an unbuffered write may take only a part (556 bytes at ENOSPC in a trial)
+        rest = rest[file.write(rest) :]
+
+
+def _encode(frame: OutFrame) -> bytes:
+    header = frame.header
+    record = _Record(
+        frame.topic, frame.partition, header.gateway, header.epoch, header.seq, header.before, header.count,
+        header.received_us, header.sent_us, frame.body,
+    )  # fmt: skip
+    body = msgspec.msgpack.encode(record)
+    return _HEAD.pack(_MAGIC, len(body), _checksum(len(body), body)) + body
+
+
+def _checksum(length: int, body: bytes | memoryview) -> int:
+    return zlib.crc32(body, zlib.crc32(length.to_bytes(4, "little")))
+
+
+def _frame(record: _Record) -> OutFrame:
+    header = FrameHeader(
+        record.gateway, record.epoch, record.seq, record.before, record.count, record.received_us, record.sent_us
+    )
+    return OutFrame(record.topic, record.partition, header, record.body)
+
+
+def _records(data: bytes) -> Iterator[tuple[int, _Record] | int]:
+    """(end, record) of each whole record; the offset of each damaged stretch that has a good record behind it."""
+    at = 0
+    while at + _HEAD.size <= len(data):
+        good = _record_at(data, at)
+        if good is None:
+            found = _next_good(data, at + 1)
+            if found is None:
+                return
+            yield at
+            at = found
+            continue
+        yield good
+        at = good[0]
+
+
+def _next_good(data: bytes, start: int) -> int | None:
+    at = data.find(_MAGIC, start)
+    while at >= 0:
+        if _record_at(data, at) is not None:
+            return at
+        at = data.find(_MAGIC, at + 1)
+    return None
+
+
+def _record_at(data: bytes, at: int) -> tuple[int, _Record] | None:
+    if at + _HEAD.size > len(data):
+        return None
+    magic, length, checksum = _HEAD.unpack_from(data, at)
+    start, end = at + _HEAD.size, at + _HEAD.size + length
+    if magic != _MAGIC or length > _MAX_RECORD_BYTES or end > len(data):
+        return None
+    body = memoryview(data)[start:end]
+    if _checksum(length, body) != checksum:
+        return None
+    try:
+        return end, msgspec.msgpack.decode(body, type=_Record)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,40 @@
+"""Which route a topic takes: MQTT's own matching of filters, remembered for each topic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ingest.settings import Route
+
+_MOST_REMEMBERED = 200_000
+
+
+class TopicRoutes:
+    """Routes in the order of the settings; the first one that matches is taken."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = tuple(routes)
+        self._known: dict[str, Route | None] = {}
+
+    def find(self, topic: str) -> Route | None:
+        """The route of a topic, or None."""
+        if topic in self._known:
+            return self._known[topic]
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        found = next((route for route in self._routes if matches(route.topic, topic)), None)
+        self._known[topic] = found
+        return found
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether an MQTT filter takes a topic; wildcards at the first level never take a `$` topic."""
+    if topic.startswith("$") and topic_filter[:1] in ("+", "#"):
+        return False
+    wanted, given = topic_filter.split("/"), topic.split("/")
+    for index, level in enumerate(wanted):
+        if level == "#":
+            return True
+        if index >= len(given) or level not in ("+", given[index]):
+            return False
+    return len(wanted) == len(given)
