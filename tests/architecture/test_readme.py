@@ -1,0 +1,151 @@
+"""What the prose says is true: layout, commands, paths, links, decision records, changelog."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from deploy.cli import COMMANDS, main
+from tests.architecture.tree import ROOT, files, text
+
+PROSE = sorted(path for path in files() if path.suffix == ".md")
+READMES = (Path("README.md"), Path("README.vi.md"))
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`((?:citynerve|make) [^`\n]+)`")
+_LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
+RECORD_HEADINGS = ["Context", "Decision", "Why", "Rejected", "Consequences"]
+RECORD_LINES = 30
+
+
+def commands() -> Iterator[tuple[Path, str]]:
+    """Every `citynerve ...` and `make ...` that prose tells someone to type (`...` and <placeholders> are left alone)."""
+    for path in PROSE:
+        content = text(path)
+        typed = [line for _, block in _FENCE.findall(content) for line in block.splitlines()]
+        typed += _INLINE.findall(content)
+        for line in typed:
+            command = re.sub(r"\s{2,}#.*|\s#\s.*", "", line.strip().removeprefix("$ ")).strip()
+            command = re.sub(r"^([A-Z_]+=\S+\s+)+", "", command)
+            if command.startswith(("citynerve ", "make ")):
+                yield path, command
+
+
+def problem(command: str) -> str | None:
+    """Why a command line is not real, or None."""
+    words = shlex.split(command.replace("...", ""), comments=True)
+    if words[0] == "make":
+        targets = set(re.findall(r"^([a-z][a-z-]*):", text(Path("Makefile")), re.MULTILINE))
+        wrong = [word for word in words[1:] if "=" not in word and word not in targets]
+        return f"make has no target {wrong}" if wrong else None
+    return _click_problem(words[1:])
+
+
+def _click_problem(words: list[str]) -> str | None:
+    context = click.Context(main, info_name="citynerve")
+    current: click.Command = main
+    while words:
+        options = {
+            name: option
+            for option in current.params
+            if isinstance(option, click.Option)
+            for name in (*option.opts, *option.secondary_opts)
+        }
+        word, words = words[0], words[1:]
+        name = word.partition("=")[0]
+        if word.startswith("-"):
+            if name not in options and name not in {"--help", "-h", "--version"}:
+                return f"{current.name} has no option {name}"
+            takes_value = name in options and not options[name].is_flag and "=" not in word and not options[name].count
+            words = words[1:] if takes_value else words
+        elif isinstance(current, click.Group):
+            try:
+                found = current.get_command(context, word)
+            except click.UsageError as error:
+                return error.message
+            if found is None:
+                return f"{current.name} has no command {word}"
+            current = found
+        elif not any(isinstance(parameter, click.Argument) for parameter in current.params):
+            return f"{current.name} takes no argument {word}"
+    return None
+
+
+def test_the_prose_holds_commands_at_all() -> None:
+    assert len(list(commands())) > 15
+
+
+def test_every_command_in_the_prose_is_real() -> None:
+    wrong = [f"{path}: {command}: {why}" for path, command in commands() if (why := problem(command))]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["make nowhere", "citynerve upp", "citynerve up --nowhere", "citynerve ingest nowhere", "citynerve status extra"],
+)
+def test_a_wrong_command_would_be_found(command: str) -> None:
+    assert problem(command) is not None
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_answers_help(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.cli", name, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: "), done.stdout
+
+
+@pytest.mark.parametrize("readme", READMES, ids=str)
+def test_the_layout_list_is_the_tree(readme: Path) -> None:
+    section = re.search(r"<!-- layout -->\n```\n(.*?)```", text(readme), re.DOTALL)
+    assert section is not None, "the list stands between <!-- layout --> and its code fence"
+    listed = {line.split()[0] for line in section[1].splitlines() if line.strip() and not line.startswith(" ")}
+    tracked = {f"{path.parts[0]}/" if len(path.parts) > 1 else path.parts[0] for path in files()}
+    hidden = {name for name in tracked if name.startswith(".")}
+    assert listed == tracked - hidden
+
+
+@pytest.mark.parametrize("path", PROSE, ids=str)
+def test_links_and_paths_lead_somewhere(path: Path) -> None:
+    for target, _ in _LINK.findall(text(path)):
+        assert (ROOT / path.parent / target).exists(), f"{path} links to {target}"
+
+
+def test_both_readmes_have_the_same_sections() -> None:
+    english, vietnamese = (re.findall(r"^(#+) ", text(path), re.MULTILINE) for path in READMES)
+    assert english == vietnamese
+    assert [_FENCE.findall(text(path))[0][0] for path in READMES]
+
+
+def records() -> list[Path]:
+    """The decision records."""
+    return [path for path in PROSE if path.parts[:2] == ("docs", "decisions") and path.name != "README.md"]
+
+
+def test_the_decisions_of_this_version_are_recorded_and_listed() -> None:
+    index = text(Path("docs/decisions/README.md"))
+    assert len(records()) >= 5
+    assert set(re.findall(r"\]\(([\w-]+\.md)\)", index)) == {path.name for path in records()}
+
+
+@pytest.mark.parametrize("record", records(), ids=str)
+def test_a_decision_record_has_its_five_headings_and_is_short(record: Path) -> None:
+    content = text(record)
+    assert re.findall(r"^## (.+)$", content, re.MULTILINE) == RECORD_HEADINGS
+    assert content.startswith("# ")
+    assert content.count("\n") <= RECORD_LINES
+
+
+def test_the_changelog_has_the_version_of_the_package() -> None:
+    version = re.search(r'^version = "([^"]+)"', text(Path("pyproject.toml")), re.MULTILINE)
+    assert version is not None
+    assert f"## [{version[1]}]" in text(Path("CHANGELOG.md"))
+    assert text(Path("LICENSE")).strip().startswith("Apache License")
