@@ -109,21 +109,38 @@ async def _open_parts(config: ControlConfig, metrics: ControlMetrics, failed: as
         queries = Queries(reading)
         live = LiveTail(config.kafka, queries, metrics)
         hub = Hub(
-            live.values, metrics, first_number=time.time_ns() // 1000, ring=control.sse_ring, max_clients=control.sse_max_clients
+            live.values,
+            metrics,
+            first_number=time.time_ns() // 1000,
+            ring=control.sse_ring,
+            max_clients=control.sse_max_clients,
         )
         status = StatusSampler(
-            queries, live, hub, metrics, topic=config.kafka.topics.readings, stale_after_intervals=control.stale_after_intervals
+            queries,
+            live,
+            hub,
+            metrics,
+            topic=config.kafka.topics.readings,
+            stale_after_intervals=control.stale_after_intervals,
         )
         feed = AlarmFeed(config.database, queries, hub)
         notifier = _notifier(config, writing, metrics)
         if notifier is not None:
             stack.push_async_callback(notifier.close)
         stages = AlarmStages(
-            config.database, control, config.rules, status, AlarmPublisher(config.kafka, writing, metrics), notifier, metrics
+            config.database,
+            control,
+            config.rules,
+            status,
+            AlarmPublisher(config.kafka, writing, metrics),
+            notifier,
+            metrics,
         )
         work = {"live tail": live.run(), "status": status.run(), "alarm feed": feed.run(), "alarm stages": stages.run()}
         work["live stream"] = _publish_live(hub, control.sse_live_interval_s)
-        tasks = [asyncio.create_task(_supervised(name, coroutine, failed), name=name) for name, coroutine in work.items()]
+        tasks = [
+            asyncio.create_task(_supervised(name, coroutine, failed), name=name) for name, coroutine in work.items()
+        ]
         stack.push_async_callback(_end, tasks)
         stack.callback(hub.close)
         yield Parts(control, config.city, metrics, queries, AlarmDesk(writing, metrics), live, hub, status, feed)

@@ -19,7 +19,7 @@ CURSOR_MAX_CHARACTERS = 600
 Key = str | int | datetime
 
 
-class BadCursor(ValueError):
+class BadCursorError(ValueError):
     """The text is no cursor of this list."""
 
 
@@ -33,15 +33,15 @@ def decode_cursor(cursor: str, kind: str, *types: type[Key]) -> tuple[Any, ...]:
     """The sort key inside `cursor`, with parts of exactly `types`.
 
     Raises:
-        BadCursor: not made by `encode_cursor(kind, ...)`: cut short, of another list, or made up.
+        BadCursorError: not made by `encode_cursor(kind, ...)`: cut short, of another list, or made up.
     """
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         parts = msgspec.json.decode(raw)
     except (binascii.Error, ValueError) as error:
-        raise BadCursor("not a cursor") from error
+        raise BadCursorError("not a cursor") from error
     if not isinstance(parts, list) or len(parts) != len(types) + 1 or parts[0] != kind:
-        raise BadCursor("a cursor of another list")
+        raise BadCursorError("a cursor of another list")
     return tuple(_checked(part, expected) for part, expected in zip(parts[1:], types, strict=True))
 
 
@@ -52,7 +52,7 @@ def _checked(part: object, expected: type[Key]) -> Key:
         return part
     if expected is datetime and type(part) is int and abs(part) <= _MAX_US:
         return _EPOCH + timedelta(microseconds=part)
-    raise BadCursor("a part of the cursor has the wrong type")
+    raise BadCursorError("a part of the cursor has the wrong type")
 
 
 def _to_us(moment: datetime) -> int:

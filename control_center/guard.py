@@ -1,9 +1,11 @@
-"""What stands before every route: host names, foreign sites, body size, security headers, and the count of requests. Plain ASGI, so streams pass."""
+"""What stands before every route: host names, foreign sites, body size, security headers, the count of requests.
+
+Plain ASGI, so streams pass through it unbuffered.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -92,11 +94,11 @@ class Guard:
         self._metrics.http_seconds.labels(f"{method} {route}").observe(seconds)
 
 
-class BodyTooLarge(Exception):
+class BodyTooLargeError(Exception):
     """A body without a length turned out larger than allowed."""
 
 
-def _limited(receive: Receive, limit: int) -> Callable[[], object]:
+def _limited(receive: Receive, limit: int) -> Receive:
     taken = 0
 
     async def limited() -> Message:
@@ -104,7 +106,7 @@ def _limited(receive: Receive, limit: int) -> Callable[[], object]:
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > limit:
-            raise BodyTooLarge
+            raise BodyTooLargeError
         return message
 
     return limited

@@ -1,4 +1,4 @@
-"""Tails the readings topic without a consumer group, from its end, so that live values wait for no database; primed from stored readings."""
+"""Tails the readings topic without a consumer group, from its end: live values wait for no database. Primed from stored readings."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class LiveTail:
                         self._primed = True
                     self.problem, attempt = None, 0
                     await self._follow(consumer)
-            except Exception as error:  # noqa: BLE001 - whatever Kafka or the database does, the page must live on and say so
+            except Exception as error:  # whatever Kafka or the database does, the page must live on and say so
                 self.problem = f"cannot follow {self._topic}: {error!r}"
                 self._metrics.live_restarts.inc()
                 _log.warning("live tail interrupted", extra={"fields": {"topic": self._topic, "error": repr(error)}})

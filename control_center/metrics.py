@@ -12,7 +12,16 @@ IGNORED_CHANGES: Final = ("already_open", "not_open", "unknown_rule", "unknown_s
 NOTIFICATION_OUTCOMES: Final = ("accepted", "refused", "unreachable")
 PUBLISH_OUTCOMES: Final = ("published", "failed")
 DROP_REASONS: Final = ("slow", "overflow", "too_many_clients")
-LEDGER_STATES: Final = ("received", "stored", "duplicate", "dead_letter", "refused", "in_flight", "unaccounted", "redelivered")
+LEDGER_STATES: Final = (
+    "received",
+    "stored",
+    "duplicate",
+    "dead_letter",
+    "refused",
+    "in_flight",
+    "unaccounted",
+    "redelivered",
+)
 
 
 class ControlMetrics:
@@ -44,7 +53,9 @@ class ControlMetrics:
             "alarm_changes_ignored_total", "Condition changes that changed no alarm", "reason", IGNORED_CHANGES
         )
         self.alarm_restarts = counter("alarm_restarts_total", "Times the alarm stages began anew after trouble")
-        self.published = counter("alarm_events_published_total", "Alarm events sent to Kafka", "outcome", PUBLISH_OUTCOMES)
+        self.published = counter(
+            "alarm_events_published_total", "Alarm events sent to Kafka", "outcome", PUBLISH_OUTCOMES
+        )
         self.notifications = counter(
             "notifications_total", "Alerts posted to Alertmanager", "outcome", NOTIFICATION_OUTCOMES
         )

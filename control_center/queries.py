@@ -73,7 +73,10 @@ class _Where:
 
 
 class Queries:
-    """Reads for the API, the status line and the live table. Methods raise asyncpg's errors and TimeoutError; api/errors.py answers them."""
+    """Reads for the API, the status line and the live table.
+
+    Methods raise asyncpg's errors and TimeoutError; api/errors.py answers them.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -83,7 +86,13 @@ class Queries:
             return [_typed(kind, record) for record in await connection.fetch(sql, *arguments)]
 
     async def devices(
-        self, *, limit: int, after: str | None = None, kind: str | None = None, district: str | None = None, q: str | None = None
+        self,
+        *,
+        limit: int,
+        after: str | None = None,
+        kind: str | None = None,
+        district: str | None = None,
+        q: str | None = None,
     ) -> list[Device]:
         """Devices by id, beginning after the id `after`; `q` is a part of the id or name, in any case."""
         where = _Where()
@@ -185,7 +194,9 @@ class Queries:
             (SELECT * FROM city.alarm_events WHERE alarm_id = $1 ORDER BY event_id DESC LIMIT 1000) newest ORDER BY event_id"""
         return await self._fetch(AlarmEvent, sql, alarm_id)
 
-    async def ledger(self, *, limit: int, gateway: str | None = None, after: tuple[str, int] | None = None) -> list[LedgerRow]:
+    async def ledger(
+        self, *, limit: int, gateway: str | None = None, after: tuple[str, int] | None = None
+    ) -> list[LedgerRow]:
         """Lives of gateways, by gateway and newest first, beginning after the key `after`."""
         where = _Where()
         if gateway is not None:
@@ -200,7 +211,9 @@ class Queries:
         sql = f"SELECT {_TOTALS} FROM city_view.ledger WHERE $1::text IS NULL OR gateway = $1"
         return (await self._fetch(LedgerTotals, sql, gateway))[0]
 
-    async def dead_letters(self, *, limit: int, reason: str | None = None, before: int | None = None) -> list[DeadLetterRow]:
+    async def dead_letters(
+        self, *, limit: int, reason: str | None = None, before: int | None = None
+    ) -> list[DeadLetterRow]:
         """Dead letters, newest first, beginning after the id `before`."""
         where = _Where()
         if reason is not None:

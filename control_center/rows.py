@@ -112,7 +112,10 @@ class AlarmEvent:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """What became of the readings of one life of a gateway. received = stored + duplicate + dead_letter + refused + in_flight + unaccounted."""
+    """What became of the readings of one life of a gateway.
+
+    received = stored + duplicate + dead_letter + refused + in_flight + unaccounted.
+    """
 
     gateway: str
     epoch: int

@@ -12,13 +12,14 @@ class ControlSettings(BaseModel):
     """Section [control].
 
     An empty `alertmanager_url` or `prometheus_url` switches that link off. `rules_file` empty means the rules that come with CityNerve.
-    `max_range_days` bounds one request for readings or 1-minute windows; coarser windows may span ten (15m) or a hundred (1h, 1d) times that.
+    `max_range_days` bounds one request for readings or 1-minute windows; coarser windows may span ten (15m) or a hundred (1h, 1d)
+    times that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = "127.0.0.1"
-    port: int = Field(28080, ge=0, le=65535)
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(28080, ge=0, le=65535)
     public_url: str = ""
     allowed_hosts: tuple[str, ...] = ()
     prometheus_url: str = "http://127.0.0.1:29090"
@@ -60,6 +61,6 @@ class ControlSettings(BaseModel):
         """
         loopback = {"127.0.0.1", "localhost", "[::1]"}
         named = set(self.allowed_hosts) | {host for host in (urlsplit(self.public_url).hostname,) if host}
-        if self.host in {"127.0.0.1", "::1", "localhost"}:
+        if self.http_host in {"127.0.0.1", "::1", "localhost"}:
             return frozenset(loopback | named)
-        return frozenset(loopback | named | {self.host}) if named else None
+        return frozenset(loopback | named | {self.http_host}) if named else None

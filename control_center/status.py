@@ -37,7 +37,7 @@ class Rates:
 
 
 class RateWindow:
-    """Rates from cumulative totals; a total that falls (a life closed without its last words) counts as no progress, never as a negative rate."""
+    """Rates from cumulative totals. A total that falls (a life closed without its last words) counts as no progress."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, LedgerTotals]] = deque()
@@ -67,7 +67,14 @@ class StatusSampler:
     """Runs the one query a second, sets the gauges, feeds the streams."""
 
     def __init__(
-        self, queries: Queries, live: LiveTail, hub: Hub, metrics: ControlMetrics, *, topic: str, stale_after_intervals: float
+        self,
+        queries: Queries,
+        live: LiveTail,
+        hub: Hub,
+        metrics: ControlMetrics,
+        *,
+        topic: str,
+        stale_after_intervals: float,
     ) -> None:
         self._queries = queries
         self._live = live

@@ -172,5 +172,3 @@ def _moment(time_us: int) -> datetime:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _MAX_ID_DIGITS
-
-

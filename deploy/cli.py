@@ -20,6 +20,7 @@ COMMANDS = {
     "process": ("processors.commands:process", "Turn readings into windows and conditions."),
     "migrate": ("processors.commands:migrate", "Create or update tables and topics."),
     "control": ("control_center.commands:control", "Serve the page, the API and the alarms."),
+    "devices": ("control_center.commands:devices", "The device register: import, list, export."),
     "simulate": ("simulators.commands:simulate", "Publish a simulated or recorded city; score the result."),
     "deadletters": ("ingest.commands:deadletters", "List refused payloads and retry them."),
 }

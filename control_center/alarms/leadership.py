@@ -23,7 +23,7 @@ async def leadership(database: DatabaseSettings) -> AsyncIterator[Connection]:
     """Wait until this replica leads; the connection yielded holds the lock and gives it back at the end."""
     connection = await database.connect("citynerve-alarms")
     try:
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110 - no event tells of a lock
             await asyncio.sleep(_RETRY_S)
         yield connection
     finally:

@@ -40,8 +40,9 @@ _ACCEPTED: Final = """
 _FAILED: Final = """
     INSERT INTO city.alarm_events (alarm_id, event, detail, published_at)
     SELECT id, 'notify_failed', jsonb_build_object('reason', $2::text), now() FROM unnest($1::bigint[]) AS id
-    WHERE NOT EXISTS (SELECT 1 FROM city.alarm_events e WHERE e.alarm_id = id AND e.event = 'notify_failed'
-                      AND e.event_id > coalesce((SELECT max(event_id) FROM city.alarm_events t WHERE t.alarm_id = id AND t.event = 'notified'), 0))"""
+    WHERE NOT EXISTS (
+        SELECT 1 FROM city.alarm_events e WHERE e.alarm_id = id AND e.event = 'notify_failed' AND e.event_id > coalesce(
+            (SELECT max(event_id) FROM city.alarm_events t WHERE t.alarm_id = id AND t.event = 'notified'), 0))"""
 
 
 def alert(alarm: Mapping[str, Any], *, now: datetime, interval_s: float, page: str) -> dict[str, Any]:
@@ -107,7 +108,7 @@ class Notifier:
 
     async def _post(self, alarms: Sequence[asyncpg.Record]) -> bool:
         now = datetime.now(UTC)
-        alerts = [alert(alarm, now=now, interval_s=self._interval_s, page=self._page) for alarm in alarms]
+        alerts = [alert(dict(alarm), now=now, interval_s=self._interval_s, page=self._page) for alarm in alarms]
         ids = [alarm["alarm_id"] for alarm in alarms]
         reason = await self._send(msgspec.json.encode(alerts))
         if reason is None:

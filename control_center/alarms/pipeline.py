@@ -13,7 +13,7 @@ import asyncpg
 from control_center.alarms.leadership import leadership
 from control_center.alarms.ledger_watch import LedgerWatch
 from control_center.alarms.notify import Notifier
-from control_center.alarms.publish import AlarmPublisher, KafkaAway
+from control_center.alarms.publish import AlarmPublisher, KafkaAwayError
 from control_center.alarms.rules import INTERNAL_SUBJECT, UNACCOUNTED
 from control_center.alarms.store import BATCH, Connection, Taken, open_subjects, sync_rules, take_changes, take_internal
 from control_center.metrics import ControlMetrics
@@ -89,7 +89,7 @@ class AlarmStages:
                 try:
                     while await self.publisher.publish_waiting():
                         failing = False
-                except KafkaAway as error:
+                except KafkaAwayError as error:
                     if not failing:
                         _log.warning("alarm events wait for Kafka", extra={"fields": {"error": str(error)}})
                     failing = True

@@ -21,13 +21,14 @@ _BATCH: Final = 500
 
 _WAITING: Final = f"""
     SELECT e.event_id, e.event, e.at, e.by_whom, e.detail, a.alarm_id, a.rule_id, a.device, a.metric, a.unit, a.severity, a.state,
-           a.raised_at, a.raised_value, a.raised_detail, a.acknowledged_at, a.acknowledged_by, a.cleared_at, a.cleared_value, a.cleared_detail
+           a.raised_at, a.raised_value, a.raised_detail, a.acknowledged_at, a.acknowledged_by, a.cleared_at, a.cleared_value,
+           a.cleared_detail
     FROM city.alarm_events e JOIN city_view.alarms a USING (alarm_id)
     WHERE e.published_at IS NULL ORDER BY e.event_id LIMIT {_BATCH}"""
 _JSON: Final = ("detail", "raised_detail", "cleared_detail")
 
 
-class KafkaAway(Exception):
+class KafkaAwayError(Exception):
     """Kafka did not take the events; they wait. The message says why."""
 
 
@@ -44,7 +45,7 @@ class AlarmPublisher:
         """Send what waits, oldest first; returns how many. What Kafka did not acknowledge stays waiting.
 
         Raises:
-            KafkaAway: Kafka did not acknowledge in time.
+            KafkaAwayError: Kafka did not acknowledge in time.
         """
         records = await self._pool.fetch(_WAITING)
         if not records:
@@ -54,7 +55,7 @@ class AlarmPublisher:
         except (KafkaError, OSError, TimeoutError) as error:
             self._metrics.published.labels("failed").inc(len(records))
             await self.close()
-            raise KafkaAway(repr(error)) from error
+            raise KafkaAwayError(repr(error)) from error
         ids = [record["event_id"] for record in records]
         await self._pool.execute("UPDATE city.alarm_events SET published_at = now() WHERE event_id = ANY($1)", ids)
         self._metrics.published.labels("published").inc(len(records))
@@ -64,7 +65,10 @@ class AlarmPublisher:
         async with asyncio.timeout(self._kafka.request_timeout_ms / 1000):
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    acks="all", enable_idempotence=True, client_id="citynerve-control-alarms", **self._kafka.client_options()
+                    acks="all",
+                    enable_idempotence=True,
+                    client_id="citynerve-control-alarms",
+                    **self._kafka.client_options(),
                 )
                 try:
                     await producer.start()

@@ -1,4 +1,4 @@
-"""The rules file: TOML with one [[rule]] an alarm rule. Read whole, checked whole: all mistakes are named at once, and none is half accepted."""
+"""The rules file: TOML with one [[rule]] an alarm rule. Checked whole: all mistakes are named at once, none is half accepted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ INTERNAL_SUBJECT: Final = "citynerve"
 
 
 def _internal(rule_id: str, severity: str) -> RuleTexts:
-    texts = {f"{part}_{language}": text(f"{rule_id}_{part}", language) for part in ("title", "advice") for language in LANGUAGES}
+    texts = {
+        f"{part}_{language}": text(f"{rule_id}_{part}", language)
+        for part in ("title", "advice")
+        for language in LANGUAGES
+    }
     return RuleTexts(severity, {"kind": "internal", **texts})
 
 

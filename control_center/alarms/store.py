@@ -21,6 +21,7 @@ from control_center.metrics import ControlMetrics
 from processors.contract.rules import Rule
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+PoolConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 CHANNEL: Final = "citynerve_alarms"
 BATCH: Final = 500
 _IDS_A_NOTIFY: Final = 300  # a NOTIFY payload ends at 8000 bytes
@@ -44,12 +45,14 @@ async def take_changes(connection: Connection, now: datetime) -> Taken:
     """Turn up to `BATCH` waiting condition changes into alarms, in the order they were judged. Only the leading replica calls this."""
     async with connection.transaction():
         records = await connection.fetch(
-            f"SELECT change_id, rule_id, subject, active, at, value, detail FROM city.condition_changes ORDER BY change_id LIMIT {BATCH}"
+            f"""SELECT change_id, rule_id, subject, active, at, value, detail FROM city.condition_changes
+                ORDER BY change_id LIMIT {BATCH}"""
         )
         if not records:
             return Taken(0, Counter(), Counter())
         changes = [
-            Change(r["rule_id"], r["subject"], r["active"], r["at"], r["value"], json.loads(r["detail"])) for r in records
+            Change(r["rule_id"], r["subject"], r["active"], r["at"], r["value"], json.loads(r["detail"]))
+            for r in records
         ]
         taken = await _apply(connection, changes, now)
         ids = [record["change_id"] for record in records]
@@ -65,12 +68,14 @@ async def take_internal(connection: Connection, changes: Sequence[Change], now: 
 
 async def open_subjects(connection: Connection, rule_id: str) -> set[str]:
     """The subjects with an open alarm of a rule."""
-    records = await connection.fetch("SELECT subject FROM city.alarms WHERE rule_id = $1 AND state <> 'cleared'", rule_id)
+    records = await connection.fetch(
+        "SELECT subject FROM city.alarms WHERE rule_id = $1 AND state <> 'cleared'", rule_id
+    )
     return {record["subject"] for record in records}
 
 
 async def sync_rules(connection: Connection, rules: Sequence[Rule], now: datetime) -> Taken:
-    """Make city.rules what the rules file says. A changed rule gets a new version; open alarms of rules that are gone or off are cleared."""
+    """Make city.rules what the rules file says; open alarms of rules that are gone or off are cleared."""
     bodies = {rule.rule_id: rule.model_dump(mode="json") for rule in rules}
     async with connection.transaction():
         records = await connection.fetch("SELECT rule_id, body FROM city.rules FOR UPDATE")
@@ -88,14 +93,18 @@ async def sync_rules(connection: Connection, rules: Sequence[Rule], now: datetim
             "SELECT rule_id, subject FROM city.alarms WHERE state <> 'cleared' AND rule_id <> ALL($1)", live
         )
         reason = {"reason": "the rule was removed or switched off"}
-        clears = [Change(record["rule_id"], record["subject"], False, now, None, reason) for record in orphans]
+        clears = [
+            Change(record["rule_id"], record["subject"], active=False, at=now, value=None, detail=reason)
+            for record in orphans
+        ]
         return await _apply(connection, clears, now)
 
 
 async def _apply(connection: Connection, changes: Sequence[Change], now: datetime) -> Taken:
     raises = sum(change.active for change in changes)
     ids = await connection.fetch(
-        "SELECT nextval(pg_get_serial_sequence('city.alarms', 'alarm_id')) AS id FROM generate_series(1, $1::int)", raises
+        "SELECT nextval(pg_get_serial_sequence('city.alarms', 'alarm_id')) AS id FROM generate_series(1, $1::int)",
+        raises,
     )
     book = Book(
         open_alarms=await _open_alarms(connection, changes),
@@ -112,7 +121,8 @@ async def _open_alarms(connection: Connection, changes: Sequence[Change]) -> dic
     # FOR UPDATE: an acknowledgement in flight must not be overwritten by the batch
     records = await connection.fetch(
         f"""SELECT {_COLUMNS} FROM city.alarms
-            WHERE state <> 'cleared' AND (rule_id, subject) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY alarm_id FOR UPDATE""",
+            WHERE state <> 'cleared' AND (rule_id, subject) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+            ORDER BY alarm_id FOR UPDATE""",
         [change.rule_id for change in changes],
         [change.subject for change in changes],
     )
@@ -145,7 +155,7 @@ def _numbers(prefix: str, changes: Iterable[Change]) -> list[int]:
     return sorted({int(tail) for tail in tails if tail.isascii() and tail.isdigit() and len(tail) <= 9})
 
 
-async def _write(connection: Connection, alarms: Sequence[Alarm], events: Sequence[Event]) -> None:
+async def _write(connection: Connection | PoolConnection, alarms: Sequence[Alarm], events: Sequence[Event]) -> None:
     if not events:
         return
     # an alarm cleared and one newly raised of the same subject meet the unique index in this order, so they are sorted by id
@@ -196,7 +206,9 @@ class AlarmDesk:
     ) -> Literal["acknowledged", "already_acknowledged", "cleared", "unknown"]:
         """Acknowledge an alarm; the answer says what was found."""
         async with self._pool.acquire(timeout=5) as connection, connection.transaction():
-            record = await connection.fetchrow(f"SELECT {_COLUMNS} FROM city.alarms WHERE alarm_id = $1 FOR UPDATE", alarm_id)
+            record = await connection.fetchrow(
+                f"SELECT {_COLUMNS} FROM city.alarms WHERE alarm_id = $1 FOR UPDATE", alarm_id
+            )
             if record is None:
                 return "unknown"
             outcome = acknowledged(_alarm(record), by=by, comment=comment, now=now)

@@ -30,6 +30,7 @@ _STATES: Final[dict[str, tuple[str, ...] | None]] = {
 
 @router.get("/alarms", response_model=Page[AlarmItem])
 async def list_alarms(
+    *,
     parts: PartsOf,
     language: Lang,
     state: Annotated[StateFilter, Query(description="open: raised or acknowledged")] = "open",
@@ -54,7 +55,9 @@ async def get_alarm(parts: PartsOf, language: Lang, alarm_id: AlarmPath) -> Json
     """One alarm with its history."""
     item = alarm_item(await _alarm(parts, alarm_id), language)
     events = await parts.queries.alarm_events(alarm_id)
-    return JsonResponse(AlarmDetail(**{field.name: getattr(item, field.name) for field in fields(AlarmItem)}, events=events))
+    return JsonResponse(
+        AlarmDetail(**{field.name: getattr(item, field.name) for field in fields(AlarmItem)}, events=events)
+    )
 
 
 @router.post("/alarms/{alarm_id}/acknowledge", response_model=AlarmItem)

@@ -8,20 +8,36 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from control_center.api.errors import ApiError
-from control_center.api.parameters import NO_CONTROL_CHARACTERS, Cursor, DevicePath, Filter, Limit, PartsOf, cursor_key, cut
+from control_center.api.parameters import (
+    NO_CONTROL_CHARACTERS,
+    Cursor,
+    DevicePath,
+    Filter,
+    Limit,
+    PartsOf,
+    cursor_key,
+    cut,
+)
 from control_center.api.payloads import DeviceDetail, JsonResponse, Page
 from control_center.cursors import encode_cursor
 from control_center.rows import Device
 
 router = APIRouter(tags=["devices"])
 Search = Annotated[
-    str | None, Query(max_length=200, pattern=NO_CONTROL_CHARACTERS, description="a part of the id or the name, in any case")
+    str | None,
+    Query(max_length=200, pattern=NO_CONTROL_CHARACTERS, description="a part of the id or the name, in any case"),
 ]
 
 
 @router.get("/devices", response_model=Page[Device])
 async def list_devices(
-    parts: PartsOf, kind: Filter = None, district: Filter = None, q: Search = None, limit: Limit = 100, cursor: Cursor = None
+    *,
+    parts: PartsOf,
+    kind: Filter = None,
+    district: Filter = None,
+    q: Search = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> JsonResponse:
     """Devices by id."""
     key = cursor_key(cursor, "devices", str)
@@ -38,4 +54,6 @@ async def get_device(parts: PartsOf, device: DevicePath) -> JsonResponse:
     if row is None:
         raise ApiError(404, "unknown_device", device=device)
     series = await parts.queries.last_values(device)
-    return JsonResponse(DeviceDetail(**{field.name: getattr(row, field.name) for field in fields(Device)}, series=series))
+    return JsonResponse(
+        DeviceDetail(**{field.name: getattr(row, field.name) for field in fields(Device)}, series=series)
+    )

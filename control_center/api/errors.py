@@ -82,41 +82,55 @@ def _problem(problem: Mapping[str, Any], language: Language) -> str:
     return text("invalid", language, where=where, problem=text(key, language, limit=value, choices=value))
 
 
+async def _api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - Starlette calls it for nothing else
+    return refusal(error.status, error.key, language_of(request), **error.values)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - see above
+    message = validation_message(error.errors(), language_of(request))
+    return JsonResponse({"error": {"code": "invalid", "message": message}}, status_code=422)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - see above
+    language = language_of(request)
+    if error.status_code == 405:
+        return refusal(405, "method_not_allowed", language, method=request.method)
+    if error.status_code == 404:
+        return refusal(404, "not_found", language)
+    if error.status_code >= 500:
+        return refusal(error.status_code, "internal", language)
+    # what is left is FastAPI's answer to a body it cannot read at all
+    return refusal(error.status_code, "invalid_body", language)
+
+
+async def _too_slow(request: Request, _: Exception) -> Response:
+    return refusal(503, "query_too_slow", language_of(request))
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    _log.warning("database away", extra={"fields": {"path": request.url.path, "error": repr(error)}})
+    return refusal(503, "database_away", language_of(request))
+
+
+async def _not_migrated(request: Request, _: Exception) -> Response:
+    return refusal(503, "not_migrated", language_of(request))
+
+
+async def _ours(request: Request, _: Exception) -> Response:
+    return refusal(500, "internal", language_of(request))
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Every way a request can fail, with its answer."""
-
-    @app.exception_handler(ApiError)
-    async def _api_error(request: Request, error: ApiError) -> Response:
-        return refusal(error.status, error.key, language_of(request), **error.values)
-
-    @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        message = validation_message(error.errors(), language_of(request))
-        return JsonResponse({"error": {"code": "invalid", "message": message}}, status_code=422)
-
-    @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
-        language = language_of(request)
-        if error.status_code == 405:
-            return refusal(405, "method_not_allowed", language, method=request.method)
-        if error.status_code == 404:
-            return refusal(404, "not_found", language)
-        if error.status_code < 500:
-            body = {"error": {"code": "invalid", "message": text("invalid_object", language)}}
-            return JsonResponse(body, status_code=error.status_code)
-        return refusal(error.status_code, "internal", language)
-
-    @app.exception_handler(asyncpg.QueryCanceledError)
-    async def _too_slow(request: Request, _: Exception) -> Response:
-        return refusal(503, "query_too_slow", language_of(request))
-
-    async def _away(request: Request, error: Exception) -> Response:
-        _log.warning("database away", extra={"fields": {"path": request.url.path, "error": repr(error)}})
-        return refusal(503, "database_away", language_of(request))
-
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(asyncpg.QueryCanceledError, _too_slow)
+    for missing in (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        app.add_exception_handler(missing, _not_migrated)
     for kind in DATABASE_AWAY:
         app.add_exception_handler(kind, _away)
-
-    @app.exception_handler(Exception)
-    async def _ours(request: Request, _: Exception) -> Response:
-        return refusal(500, "internal", language_of(request))
+    app.add_exception_handler(Exception, _ours)

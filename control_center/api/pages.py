@@ -18,9 +18,11 @@ _SWAGGER_FILES: Final = ("swagger-ui.css", "swagger-ui-bundle.js")
 
 _SWAGGER: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>CityNerve API</title>
 <link rel="stylesheet" href="/swagger/swagger-ui.css"></head>
-<body><div id="swagger-ui"></div><script src="/swagger/swagger-ui-bundle.js"></script><script src="/api/docs/start.js"></script></body></html>"""
+<body><div id="swagger-ui"></div><script src="/swagger/swagger-ui-bundle.js"></script>
+<script src="/api/docs/start.js"></script></body></html>"""
 _SWAGGER_START: Final = (
-    'window.ui = SwaggerUIBundle({url: "/api/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
+    'window.ui = SwaggerUIBundle({url: "/api/openapi.json", dom_id: "#swagger-ui", '
+    "deepLinking: true, validatorUrl: null});"
 )
 
 router = APIRouter(include_in_schema=False)

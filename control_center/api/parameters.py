@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from control_center.api.errors import ApiError, language_of
-from control_center.cursors import CURSOR_MAX_CHARACTERS, BadCursor, Key, decode_cursor
+from control_center.cursors import CURSOR_MAX_CHARACTERS, BadCursorError, Key, decode_cursor
 from control_center.parts import Parts
 from control_center.rows import Series
 from control_center.texts import Language
@@ -89,7 +89,7 @@ def cursor_key(cursor: str | None, kind: str, *types: type[Key]) -> tuple[Any, .
         return None
     try:
         return decode_cursor(cursor, kind, *types)
-    except BadCursor:
+    except BadCursorError:
         raise ApiError(400, "bad_cursor") from None
 
 

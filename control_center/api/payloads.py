@@ -15,13 +15,9 @@ from control_center.rows import (
     AlarmEvent,
     AlarmRow,
     DeadLetterRow,
-    Device,
     LastValue,
     LedgerRow,
     LedgerTotals,
-    Series,
-    StoredReading,
-    Window,
 )
 from control_center.texts import Language, text
 
@@ -194,7 +190,10 @@ class Acknowledgement(BaseModel):
 
 
 def alarm_item(row: AlarmRow, language: Language) -> AlarmItem:
-    """An alarm in one language. Texts are those of the rule at the moment it raised, so that history does not change with the rules file."""
+    """An alarm in one language.
+
+    Texts are those of the rule at the moment it raised, so that history does not change with the rules file.
+    """
     detail = dict(row.raised_detail)
     rule: dict[str, str] = detail.pop("rule", {})
     if row.cleared_detail is not None:

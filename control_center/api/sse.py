@@ -28,7 +28,7 @@ class EventStream(Response):
         self._client = client
         self._send_timeout_s = send_timeout_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the stream; returns when the client has gone, was too slow, or the service stops."""
         dropped: str | None = None
         sending = asyncio.create_task(self._send_all(send), name="live stream")

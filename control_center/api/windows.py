@@ -33,6 +33,7 @@ _QuerySize = Annotated[Size, Query(description="1d is the city's local day")]
 
 @router.get("/windows", response_model=Page[Window])
 async def list_windows(
+    *,
     parts: PartsOf,
     device: Name,
     metric: Name,
