@@ -1,6 +1,6 @@
 import type { CityState } from "../state/city_state.ts";
-import { named, onLanguage, t, translate, type Key } from "../text/catalogue.ts";
-import { formatAge, formatCount } from "../text/numbers.ts";
+import { named, onLanguage, t, type Key } from "../text/catalogue.ts";
+import { formatAge } from "../text/numbers.ts";
 import { button, byId, element, icon } from "../view/element.ts";
 import { cityBounds, districtsOf } from "./districts.ts";
 import { Legend } from "./legend.ts";
@@ -94,19 +94,12 @@ export class CityMap {
     const bounds = cityBounds(devices, this.state.city);
     if (this.view === null || bounds === null || devices.length === 0) return;
     this.view.ground(bounds, districtsOf(devices, bounds));
-    this.showNote();
   }
 
   private showNote(): void {
     const note = byId("map-note");
-    const devices = [...this.state.devices.values()];
-    const nowhere = devices.filter((device) => device.latitude === null || device.longitude === null).length;
-    const parts: string[] = [];
-    if (byId("map").dataset["map"] === "plain") parts.push(t("map.no_webgl"));
-    if (nowhere > 0) parts.push(t("map.no_position", { n: formatCount(nowhere) }));
-    note.textContent = parts.join(" ");
-    note.hidden = parts.length === 0;
-    translate(byId("map-panel"));
+    note.hidden = byId("map").dataset["map"] !== "plain";
+    note.textContent = note.hidden ? "" : t("map.no_webgl");
   }
 
   /** Brings a device into sight that was chosen elsewhere (an alarm, the search); one clicked on the map is in sight. */
@@ -131,6 +124,7 @@ export class CityMap {
       element("strong", { text: this.state.displayName(device) }),
       element("span", { class: "quiet", text: [named("kind", known?.kind ?? ""), age].join(" · ") }),
     );
+    this.tip.dataset["side"] = x > byId("map").clientWidth / 2 ? "left" : "right";
     this.tip.style.left = `${x}px`;
     this.tip.style.top = `${y}px`;
   }

@@ -10,7 +10,8 @@ export interface Placed {
 
 export interface District {
   readonly name: string;
-  readonly centre: Position;
+  /** The northernmost corner of the ring: the name stands on it, clear of the devices. */
+  readonly top: Position;
   /** Closed ring, counter-clockwise. */
   readonly ring: readonly Position[];
 }
@@ -23,8 +24,8 @@ export interface Bounds {
 }
 
 const FEWEST_DEVICES = 3;
-const CORNERS = 12;
-const MARGIN = 0.018;
+const CORNERS = 24;
+const MARGIN = 0.022;
 const NEAR_CITY_DEG = 1;
 
 /** A rounded hull round the devices of each district. The margin is a share of the city's extent. */
@@ -38,7 +39,8 @@ export function districtsOf(devices: readonly Placed[], bounds: Bounds): Distric
     .filter(([, members]) => members.length >= FEWEST_DEVICES)
     .map(([name, members]) => {
       const positions = members.map((member): Position => [member.longitude ?? 0, member.latitude ?? 0]);
-      return { name, centre: middle(positions), ring: convexHull(positions.flatMap((at) => circle(at, margin))) };
+      const ring = convexHull(positions.flatMap((at) => circle(at, margin)));
+      return { name, top: northernmost(ring), ring };
     })
     .sort((a, b) => a.name.localeCompare(b.name));
 }
@@ -76,10 +78,8 @@ function inside({ longitude, latitude }: Placed, bounds: Bounds): boolean {
   return longitude >= bounds.west && longitude <= bounds.east && latitude >= bounds.south && latitude <= bounds.north;
 }
 
-/** The median of each coordinate: one stray device does not drag the name away. */
-function middle(positions: readonly Position[]): Position {
-  const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-  return [median(positions.map(([x]) => x)), median(positions.map(([, y]) => y))];
+function northernmost(ring: readonly Position[]): Position {
+  return ring.reduce((top, at) => (at[1] > top[1] ? at : top), ring[0] ?? [0, 0]);
 }
 
 function circle([longitude, latitude]: Position, radius: number): Position[] {

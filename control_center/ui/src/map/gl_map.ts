@@ -8,7 +8,7 @@ import type { MapPoint } from "./points.ts";
 import { signImages, signName } from "./symbols.ts";
 
 const EMPTY: FeatureCollection = { type: "FeatureCollection", features: [] };
-const CLOSE_ZOOM = 14;
+const CLOSE_ZOOM = 13.5;
 const HIT_PX = 8;
 const FIT = { padding: { top: 64, bottom: 64, left: 40, right: 40 } };
 
@@ -99,7 +99,7 @@ export class GlMap implements MapView {
     ];
     this.source("ground").setData({ type: "FeatureCollection", features });
     for (const label of this.labels) label.remove();
-    this.labels = districts.map(({ name, centre }) => this.label(name, centre[0], centre[1]));
+    this.labels = districts.map(({ name, top }) => this.label(name, top[0], top[1]));
     if (first) this.wholeCity(false);
   }
 
@@ -107,7 +107,7 @@ export class GlMap implements MapView {
     const node = document.createElement("div");
     node.className = "district-name";
     node.textContent = name;
-    const marker = new Marker({ element: node }).setLngLat([longitude, latitude]).addTo(this.map);
+    const marker = new Marker({ element: node, anchor: "bottom" }).setLngLat([longitude, latitude]).addTo(this.map);
     // maplibre makes every marker a focusable button; a name is neither
     node.removeAttribute("tabindex");
     node.removeAttribute("role");
@@ -130,6 +130,7 @@ export class GlMap implements MapView {
   }
 
   lookAt(longitude: number, latitude: number): void {
+    this.map.resize(); // the panel below may just have opened: the centre must be that of what is seen
     this.map.easeTo({ center: [longitude, latitude], zoom: Math.max(this.map.getZoom(), CLOSE_ZOOM), duration: 500 });
   }
 

@@ -19,6 +19,8 @@ export class Legend {
   private readonly staleName = element("span");
   private readonly stale = element("span", { class: "legend-stale" }, [element("i", { class: "legend-dot stale" }), this.staleName]);
 
+  private readonly nowhere = element("span", { class: "legend-stale quiet", data: { tTitle: "map.no_position.hint" } });
+
   constructor(state: CityState, onChange: () => void) {
     this.state = state;
     this.onChange = onChange;
@@ -29,14 +31,17 @@ export class Legend {
 
   show(): void {
     const counts = new Map<string, number>();
-    let stale = 0;
-    for (const { device, kind } of this.state.devices.values()) {
+    let [stale, nowhere] = [0, 0];
+    for (const { device, kind, latitude, longitude } of this.state.devices.values()) {
       counts.set(kind, (counts.get(kind) ?? 0) + 1);
       if (this.state.deviceFreshness(device) === "stale") stale += 1;
+      if (latitude === null || longitude === null) nowhere += 1;
     }
     const kinds = [...counts].sort((a, b) => b[1] - a[1]);
-    arrange(byId("map-legend"), [...kinds.map(([kind, count]) => this.entry(kind, count)), this.stale]);
+    arrange(byId("map-legend"), [...kinds.map(([kind, count]) => this.entry(kind, count)), this.stale, this.nowhere]);
     this.stale.hidden = stale === 0;
+    this.nowhere.hidden = nowhere === 0;
+    setText(this.nowhere, t("map.no_position", { n: formatCount(nowhere) }));
     setText(this.staleName, t("map.stale", { n: formatCount(stale) }));
   }
 

@@ -214,6 +214,9 @@ export class PlainMap implements MapView {
     context.font = FONT;
     context.textAlign = "center";
     context.fillStyle = "rgba(205, 219, 233, 0.8)";
-    for (const { name, centre } of this.districts) context.fillText(name, ...this.toScreen(centre));
+    for (const { name, top } of this.districts) {
+      const [x, y] = this.toScreen(top);
+      context.fillText(name, x, y - 5);
+    }
   }
 }

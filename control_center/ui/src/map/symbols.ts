@@ -20,7 +20,8 @@ export function drawSign(context: CanvasRenderingContext2D, severity: Severity, 
   context.strokeStyle = SEVERITY_COLOURS[severity];
   context.lineWidth = r * 0.24;
   context.stroke();
-  if (severity !== "info") exclamation(context, acknowledged ? SEVERITY_COLOURS[severity] : GROUND, x, y + (severity === "critical" ? r * 0.14 : 0), r);
+  context.fillStyle = acknowledged ? SEVERITY_COLOURS[severity] : GROUND;
+  mark(context, severity === "info", x, y + (severity === "critical" ? r * 0.14 : 0), r);
 }
 
 function outline(context: CanvasRenderingContext2D, severity: Severity, x: number, y: number, r: number): void {
@@ -35,10 +36,11 @@ function outline(context: CanvasRenderingContext2D, severity: Severity, x: numbe
   });
 }
 
-function exclamation(context: CanvasRenderingContext2D, colour: string, x: number, y: number, r: number): void {
-  context.fillStyle = colour;
-  context.fillRect(x - r * 0.11, y - r * 0.42, r * 0.22, r * 0.5);
-  context.fillRect(x - r * 0.11, y + r * 0.2, r * 0.22, r * 0.22);
+/** "!", or upside down an "i". */
+function mark(context: CanvasRenderingContext2D, upsideDown: boolean, x: number, y: number, r: number): void {
+  const way = upsideDown ? -1 : 1;
+  context.fillRect(x - r * 0.11, y - way * r * 0.42, r * 0.22, way * r * 0.5);
+  context.fillRect(x - r * 0.11, y + way * r * 0.2, r * 0.22, way * r * 0.22);
 }
 
 /** The six signs as images for WebGL, at twice the size they are shown. */

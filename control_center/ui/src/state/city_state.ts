@@ -116,10 +116,14 @@ export class CityState {
     return freshness(timeMs, this.intervalS(device, metric), this.clock.nowMs(), this.backlogToMs);
   }
 
-  /** A device is as fresh as its freshest series. */
+  /** A device is as fresh as its newest value, by the interval of its fastest series: an hourly battery must not hide a silent gauge. */
   deviceFreshness(device: string): Freshness {
-    const found = new Set([...(this.latest.get(device)?.keys() ?? [])].map((metric) => this.seriesFreshness(device, metric)));
-    return (["fresh", "behind", "stale"] as const).find((one) => found.has(one)) ?? "never";
+    let [newestMs, intervalS]: [number | null, number] = [null, Number.POSITIVE_INFINITY];
+    for (const [metric, { timeMs }] of this.latest.get(device) ?? []) {
+      newestMs = Math.max(newestMs ?? timeMs, timeMs);
+      intervalS = Math.min(intervalS, this.intervalS(device, metric));
+    }
+    return freshness(newestMs, intervalS, this.clock.nowMs(), this.backlogToMs);
   }
 
   openAlarms(): Alarm[] {

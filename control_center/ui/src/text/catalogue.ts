@@ -5,6 +5,7 @@ export type Key = keyof typeof en;
 export type Language = "en" | "vi";
 
 const REMEMBERED_AS = "citynerve.language";
+const LOCALES: Readonly<Record<Language, string>> = { en: "en-GB", vi: "vi-VN" };
 const CATALOGUES: Readonly<Record<Language, Readonly<Record<Key, string>>>> = { en, vi };
 export const LANGUAGES: readonly Language[] = ["en", "vi"];
 
@@ -22,6 +23,9 @@ function firstLanguage(): Language {
 }
 
 export const language = (): Language => current;
+
+/** How numbers and dates are written: days before months in both. */
+export const locale = (): string => LOCALES[current];
 
 export function onLanguage(listener: () => void): void {
   listeners.push(listener);

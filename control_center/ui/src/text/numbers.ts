@@ -1,4 +1,4 @@
-import { language, t } from "./catalogue.ts";
+import { locale, t } from "./catalogue.ts";
 import { unitSymbol } from "./units.ts";
 
 const SIGNIFICANT_DIGITS = 4;
@@ -7,7 +7,7 @@ const SIGNIFICANT_DIGITS = 4;
 export function formatValue(value: number): string {
   const options: Intl.NumberFormatOptions =
     Math.abs(value) >= 1000 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: SIGNIFICANT_DIGITS };
-  return new Intl.NumberFormat(language(), options).format(value);
+  return new Intl.NumberFormat(locale(), options).format(value);
 }
 
 export function formatWithUnit(value: number, unit: string | null): string {
@@ -16,12 +16,12 @@ export function formatWithUnit(value: number, unit: string | null): string {
 }
 
 export function formatCount(value: number): string {
-  return new Intl.NumberFormat(language(), { maximumFractionDigits: 0 }).format(value);
+  return new Intl.NumberFormat(locale(), { maximumFractionDigits: 0 }).format(value);
 }
 
 /** Rates: whole from ten on, one digit below. */
 export function formatRate(value: number): string {
-  return new Intl.NumberFormat(language(), { maximumFractionDigits: Math.abs(value) >= 10 ? 0 : 1 }).format(value);
+  return new Intl.NumberFormat(locale(), { maximumFractionDigits: Math.abs(value) >= 10 ? 0 : 1 }).format(value);
 }
 
 /** "12 s", "3 min", "2 h 10 min", "4 d": two units at most. */

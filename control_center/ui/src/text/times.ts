@@ -1,4 +1,4 @@
-import { language } from "./catalogue.ts";
+import { locale } from "./catalogue.ts";
 
 let zone: string | undefined;
 
@@ -10,7 +10,7 @@ export function setZone(timeZone: string): void {
 export const cityZone = (): string | undefined => zone;
 
 function format(timeMs: number, options: Intl.DateTimeFormatOptions): string {
-  return new Intl.DateTimeFormat(language(), { timeZone: zone, hourCycle: "h23", ...options }).format(timeMs);
+  return new Intl.DateTimeFormat(locale(), { timeZone: zone, hourCycle: "h23", ...options }).format(timeMs);
 }
 
 export const clockTime = (timeMs: number): string => format(timeMs, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -18,7 +18,9 @@ export const hourMinute = (timeMs: number): string => format(timeMs, { hour: "2-
 export const dayMonth = (timeMs: number): string => format(timeMs, { day: "2-digit", month: "2-digit" });
 
 export function longDate(timeMs: number): string {
-  return format(timeMs, { weekday: "short", day: "numeric", month: "short", timeZoneName: "short" });
+  const zoned = new Intl.DateTimeFormat(locale(), { timeZone: zone, timeZoneName: "short" }).formatToParts(timeMs);
+  const zoneName = zoned.find((part) => part.type === "timeZoneName")?.value ?? "";
+  return `${format(timeMs, { weekday: "short", day: "numeric", month: "short" })} · ${zoneName}`;
 }
 
 const sameDay = (a: number, b: number): boolean => dayMonth(a) === dayMonth(b);

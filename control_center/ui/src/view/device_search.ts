@@ -80,11 +80,17 @@ export class DeviceSearch {
     this.input.removeAttribute("aria-activedescendant");
   }
 
+  private clear(): void {
+    this.input.value = "";
+    this.found = [];
+    this.close();
+  }
+
   private key(event: KeyboardEvent): void {
     if (event.key === "ArrowDown") this.move(1);
     else if (event.key === "ArrowUp") this.move(-1);
     else if (event.key === "Enter") this.choose(this.active);
-    else if (event.key === "Escape") this.close();
+    else if (event.key === "Escape") this.clear();
     else return;
     event.preventDefault();
   }
@@ -98,9 +104,7 @@ export class DeviceSearch {
   private choose(index: number): void {
     const device = this.found[index];
     if (device === undefined) return;
-    this.input.value = "";
-    this.found = [];
-    this.close();
+    this.clear();
     this.state.select(device.device);
   }
 }

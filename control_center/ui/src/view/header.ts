@@ -12,7 +12,10 @@ export function showHeader(state: CityState, silenceMs: () => number): void {
     language(),
     setLanguage,
   );
-  languages.buttons.forEach((one) => one.setAttribute("lang", one.dataset["value"] ?? ""));
+  languages.buttons.forEach((one, index) => {
+    one.lang = one.dataset["value"] ?? "";
+    one.dataset["tTitle"] = `language.${LANGUAGES[index] ?? "en"}.name`;
+  });
   byId("languages").append(...languages.buttons);
 
   const showConnection = (): void => {

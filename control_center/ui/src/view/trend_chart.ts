@@ -68,7 +68,7 @@ export class TrendChart {
     return {
       width: Math.max(this.host.clientWidth, 50),
       height: Math.max(this.host.clientHeight, 50),
-      padding: [10, 12, 0, 0],
+      padding: [10, 20, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 8, fill: LINE } },
       tzDate: (timeS) => uPlot.tzDate(new Date(timeS * 1000), cityZone() ?? "UTC"),
@@ -77,7 +77,7 @@ export class TrendChart {
         y: { range: (_, low, high) => this.valueRange(low, high) },
       },
       axes: [
-        { stroke: AXIS, font: FONT, grid: { stroke: GRID }, ticks: { show: false }, space: 64, values: (_, splits) => this.times(splits) },
+        { stroke: AXIS, font: FONT, grid: { stroke: GRID }, ticks: { show: false }, space: 64, size: 30, values: (_, splits) => this.times(splits) },
         { stroke: AXIS, font: FONT, grid: { stroke: GRID }, ticks: { show: false }, size: 58, values: (_, splits) => splits.map(formatValue) },
       ],
       series: [
