@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ingest.contract.reading import DEVICE_MAX_BYTES, Flag
 from ingest.contract.rejects import Reject, RejectReason
-from ingest.contract.sensor_kinds import conversion
+from ingest.contract.sensor_kinds import METRICS, conversion
 from ingest.contract.topics import partition_of
 from ingest.decoders.columns import Columns
 from ingest.decoders.timestamps import YEAR_1971_US
@@ -91,6 +91,11 @@ class Catalogue:
         names = zip(columns.devices, columns.metrics, columns.units, strict=True)
         return np.fromiter((table.find(name) for name in names), np.int32, len(columns))
 
+    @staticmethod
+    def unit(metric: str) -> str:
+        """The canonical unit of a metric."""
+        return METRICS[metric].unit
+
     def describe(self, channel: int) -> str:
         """Why a channel is refused."""
         return self._details.get(channel, "")
@@ -106,7 +111,7 @@ class Catalogue:
             self.rows = np.concatenate([self.rows, np.zeros(number, _CHANNEL)])
         self._keys[key] = number
         _, raw_device, name, unit = key
-        verdict = self._judge_device(raw_device) or self._judge_name(number, profile, name, unit)
+        verdict = self._judge_device(raw_device) or self._judge_name(profile, name, unit)
         if isinstance(verdict, Reject):
             self.rows[number]["verdict"] = _CODE[verdict.reason]
             self._details[number] = verdict.detail
@@ -129,9 +134,7 @@ class Catalogue:
         return None
 
     @staticmethod
-    def _judge_name(
-        number: int, profile: DeviceProfile, name: str | None, unit: str | None
-    ) -> Reject | MetricRule | str:
+    def _judge_name(profile: DeviceProfile, name: str | None, unit: str | None) -> Reject | MetricRule | str:
         rule = profile.rule_of(name, unit)
         if rule is None:
             what = f"metric {name[:80]!r}" if name is not None else f"a value in {unit!r} without a name"

@@ -70,6 +70,8 @@ class SpoolState:
     readings: Counter[int] = field(default_factory=Counter)
     torn_bytes: int = 0
     damaged: int = 0
+    bytes: int = 0
+    segments: int = 0
 
 
 class Spool:
@@ -119,22 +121,13 @@ class Spool:
         return state
 
     def _scan(self, segment: _Segment, state: SpoolState, *, last: bool) -> None:
-        data = segment.path.read_bytes()
-        end = 0
-        for item in _records(data):
-            if isinstance(item, int):
-                state.damaged += 1
-                continue
-            end, record = item
-            segment.frames += 1
-            state.frames += 1
-            state.readings[record.epoch] += record.count
-        segment.size = len(data)
-        if end < len(data):
-            state.torn_bytes += len(data) - end
-            if last:
-                os.truncate(segment.path, end)
-                segment.size = end
+        frames = state.frames
+        end, size = _scan_file(segment.path, state)
+        segment.frames = state.frames - frames
+        segment.size = size
+        if last and end < size:
+            os.truncate(segment.path, end)
+            segment.size = end
 
     def append(self, frames: Iterable[OutFrame]) -> None:
         """Add frames behind all others; on disk (fsync) when this returns.
@@ -258,6 +251,32 @@ class Spool:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def inspect(folder: Path) -> SpoolState:
+    """What a spool folder holds, read without its lock and changing nothing; nothing where there is no folder."""
+    state = SpoolState()
+    for path in sorted(folder.glob("*.spool")):
+        with contextlib.suppress(FileNotFoundError):  # drained and deleted meanwhile
+            _scan_file(path, state)
+    return state
+
+
+def _scan_file(path: Path, state: SpoolState) -> tuple[int, int]:
+    """Add a segment's records to `state`; (end of the last whole record, size)."""
+    data = path.read_bytes()
+    end = 0
+    for item in _records(data):
+        if isinstance(item, int):
+            state.damaged += 1
+            continue
+        end, record = item
+        state.frames += 1
+        state.readings[record.epoch] += record.count
+    state.torn_bytes += len(data) - end
+    state.bytes += len(data)
+    state.segments += 1
+    return end, len(data)
 
 
 def _write_all(file: BinaryIO, block: bytes) -> None:
