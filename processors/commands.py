@@ -29,8 +29,16 @@ def run(name: str | None) -> None:
 
 
 @process.command()
-@click.option("--from", "start", required=True, type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"]), help="First moment, UTC.")
-@click.option("--to", "end", required=True, type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"]), help="Moment after the last, UTC.")
+@click.option(
+    "--from", "start", required=True, type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"]), help="First moment, UTC."
+)
+@click.option(
+    "--to",
+    "end",
+    required=True,
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"]),
+    help="Moment after the last, UTC.",
+)
 @click.option("--device", default=None, help="Only this device's series.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def recompute(start: datetime, end: datetime, device: str | None, *, as_json: bool) -> None:

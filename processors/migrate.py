@@ -38,7 +38,9 @@ def shipped_migrations() -> list[Migration]:
     """The files of processors/migrations in order of their names."""
     folder = resources.files("processors").joinpath("migrations")
     files = [item for item in folder.iterdir() if item.name.endswith(".sql")]
-    return [Migration(item.name, item.read_text(encoding="utf-8")) for item in sorted(files, key=lambda item: item.name)]
+    return [
+        Migration(item.name, item.read_text(encoding="utf-8")) for item in sorted(files, key=lambda item: item.name)
+    ]
 
 
 async def migrate(database: DatabaseSettings | str, migrations: Sequence[Migration] | None = None) -> list[str]:
@@ -52,7 +54,10 @@ async def migrate(database: DatabaseSettings | str, migrations: Sequence[Migrati
     try:
         connection = await settings.connect("citynerve migrate")
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise UserError(f"cannot connect to the database: {error or type(error).__name__}; check [database] dsn", exit_code=EXIT_TROUBLE) from None
+        raise UserError(
+            f"cannot connect to the database: {error or type(error).__name__}; check [database] dsn",
+            exit_code=EXIT_TROUBLE,
+        ) from None
     try:
         return await _apply(connection, wanted)
     finally:
@@ -64,7 +69,10 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], wanted: Sequenc
     try:
         await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except asyncpg.PostgresError as error:
-        raise UserError(f"cannot create the extension timescaledb: {error}; ask the database's owner to create it", exit_code=EXIT_TROUBLE) from None
+        raise UserError(
+            f"cannot create the extension timescaledb: {error}; ask the database's owner to create it",
+            exit_code=EXIT_TROUBLE,
+        ) from None
     applied: list[str] = []
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _ADVISORY_LOCK)
@@ -72,7 +80,9 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], wanted: Sequenc
             "CREATE SCHEMA IF NOT EXISTS city; CREATE TABLE IF NOT EXISTS city.migrations "
             "(name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        done = {row["name"]: row["checksum"] for row in await connection.fetch("SELECT name, checksum FROM city.migrations")}
+        done = {
+            row["name"]: row["checksum"] for row in await connection.fetch("SELECT name, checksum FROM city.migrations")
+        }
         _refuse_contradictions(done, wanted)
         for migration in wanted:
             if migration.name in done:
@@ -80,8 +90,12 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], wanted: Sequenc
             try:
                 await connection.execute(migration.sql, timeout=300)
             except asyncpg.PostgresError as error:
-                raise UserError(f"migration {migration.name} failed, nothing was changed: {error}", exit_code=EXIT_TROUBLE) from error
-            await connection.execute("INSERT INTO city.migrations (name, checksum) VALUES ($1, $2)", migration.name, migration.checksum)
+                raise UserError(
+                    f"migration {migration.name} failed, nothing was changed: {error}", exit_code=EXIT_TROUBLE
+                ) from error
+            await connection.execute(
+                "INSERT INTO city.migrations (name, checksum) VALUES ($1, $2)", migration.name, migration.checksum
+            )
             applied.append(migration.name)
     return applied
 
@@ -90,9 +104,13 @@ def _refuse_contradictions(done: dict[str, str], wanted: Sequence[Migration]) ->
     known = {migration.name: migration for migration in wanted}
     for name, checksum in sorted(done.items()):
         if name not in known:
-            raise UserError(f"the database has the migration {name}, which this version of CityNerve does not know; use the newer version")
+            raise UserError(
+                f"the database has the migration {name}, which this version of CityNerve does not know; use the newer version"
+            )
         if known[name].checksum != checksum:
-            raise UserError(f"the migration {name} was changed after it had been applied; put the file back and write the change as a new file")
+            raise UserError(
+                f"the migration {name} was changed after it had been applied; put the file back and write the change as a new file"
+            )
 
 
 async def create_topics(kafka: KafkaSettings | str, prefix: str = "city", partitions: int = 4) -> list[str]:
@@ -101,13 +119,20 @@ async def create_topics(kafka: KafkaSettings | str, prefix: str = "city", partit
     Raises:
         UserError: no broker answers, or a topic has another number of partitions than the settings say (its series would change partition).
     """
-    settings = kafka if isinstance(kafka, KafkaSettings) else KafkaSettings(bootstrap=kafka, topic_prefix=prefix, partitions=partitions)
+    settings = (
+        kafka
+        if isinstance(kafka, KafkaSettings)
+        else KafkaSettings(bootstrap=kafka, topic_prefix=prefix, partitions=partitions)
+    )
     admin = AIOKafkaAdminClient(**settings.client_options())
     try:
         await admin.start()
     except KafkaConnectionError:
         await admin.close()
-        raise UserError(f"no Kafka broker answers at {settings.bootstrap}; start it or set [kafka] bootstrap", exit_code=EXIT_TROUBLE) from None
+        raise UserError(
+            f"no Kafka broker answers at {settings.bootstrap}; start it or set [kafka] bootstrap",
+            exit_code=EXIT_TROUBLE,
+        ) from None
     try:
         specs = settings.topics.specs(partitions=settings.partitions)
         missing = await _missing(admin, specs)
@@ -126,8 +151,8 @@ async def _missing(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> li
     for spec in present:
         if found[spec.name] != spec.partitions:
             raise UserError(
-                f"topic {spec.name} has {found[spec.name]} partitions but the settings ask for {spec.partitions}; a device's series belong to one "
-                "partition, so the number cannot change: set [kafka] partitions back, or choose another topic_prefix"
+                f"topic {spec.name} has {found[spec.name]} partitions but the settings ask for {spec.partitions}; a device's series belong "
+                "to one partition, so the number cannot change: set [kafka] partitions back, or choose another topic_prefix"
             )
     return [spec for spec in specs if spec.name not in existing]
 
@@ -146,4 +171,7 @@ async def _create(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], settin
     for name, code, *message in response.topic_errors:
         error: type[KafkaError] = for_code(code)
         if code != 0 and error is not TopicAlreadyExistsError:
-            raise UserError(f"Kafka refused to create the topic {name}: {message[0] if message else error.__name__}", exit_code=EXIT_TROUBLE)
+            raise UserError(
+                f"Kafka refused to create the topic {name}: {message[0] if message else error.__name__}",
+                exit_code=EXIT_TROUBLE,
+            )

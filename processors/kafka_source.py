@@ -1,0 +1,190 @@
+"""Batches of records from the consumer group; the database, not Kafka, says where each partition stands.
+
+Kafka's own committed offsets are a display for lag tools only. `auto_offset_reset` is none: the claimed cursor is sought on assignment, and
+an offset that Kafka no longer has is answered here and noted as a gap, never skipped in silence (FAILURES 17, 18).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import ConsumerRecord
+
+from ingest.contract.broker import KafkaSettings
+from processors.columns import Partition
+from processors.settings import ProcessorSettings
+
+log = logging.getLogger(__name__)
+
+_FETCH_BYTES = 4 * 1024 * 1024 + 64 * 1024  # a frame of the largest size the topics allow, and its headers
+_RECORDS_A_POLL = 16
+_REQUEST_BUDGET_S = 10.0
+
+Records = dict[Partition, list[ConsumerRecord]]
+
+
+class KafkaSource:
+    """One member of the group. Not reusable: after an error it is closed and another one made."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        settings: ProcessorSettings,
+        *,
+        take_over: Callable[[Iterable[Partition]], Awaitable[None]],
+        release: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`take_over` claims the partitions and seeks; `release` lets go of all (assignment is eager). Neither may raise."""
+        topics = kafka.topics
+        self._settings = settings
+        self._topics = (topics.readings, topics.dead_letters, topics.custody)
+        self._listener = _Listener(self, take_over, release)
+        self.generation = 0
+        self.lost: set[Partition] = (
+            set()
+        )  # partitions whose offset Kafka no longer had; whoever commits the jump takes them out
+        self._consumer = AIOKafkaConsumer(
+            **kafka.client_options(),
+            client_id=f"citynerve-{settings.name}",
+            group_id=f"{kafka.topic_prefix}.processors",
+            group_instance_id=settings.name,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=max(1000, settings.session_timeout_ms // 15),
+            rebalance_timeout_ms=max(60_000, settings.session_timeout_ms),
+            max_poll_interval_ms=300_000,
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            partition_assignment_strategy=(StickyPartitionAssignor,),
+            metadata_max_age_ms=60_000,
+        )
+
+    async def start(self) -> None:
+        """Join the group."""
+        await self._consumer.start()
+        self._consumer.subscribe(list(self._topics), listener=self._listener)
+
+    async def close(self, *, leave: bool, budget_s: float) -> None:
+        """Stop. `leave` hands the partitions over at once; without it the static member keeps its place for a restart."""
+        if leave:
+            # aiokafka never lets a static member leave, so that the others would wait for its session to expire
+            self._consumer._coordinator._group_instance_id = None  # noqa: SLF001
+        try:
+            async with asyncio.timeout(budget_s):
+                await self._consumer.stop()
+        except (TimeoutError, KafkaError) as error:
+            log.warning("the Kafka consumer did not stop cleanly: %s", str(error) or type(error).__name__)
+
+    async def next_records(self) -> tuple[int, Records]:
+        """The next batch and the generation of the assignment it was fetched under. Empty after `batch_max_wait_ms` without a record."""
+        generation = self.generation
+        batch: Records = {}
+        readings = 0
+        wait_s = self._settings.batch_max_wait_ms / 1000
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        while readings < self._settings.batch_max_readings and generation == self.generation:
+            left = deadline - loop.time()
+            if left <= 0:
+                break
+            found = await self._poll(left)
+            if not found and batch:
+                break
+            for partition, records in found.items():
+                batch.setdefault((partition.topic, partition.partition), []).extend(records)
+                readings += sum(_count(record) for record in records)
+        return generation, batch
+
+    async def _poll(self, wait_s: float) -> dict[TopicPartition, list[ConsumerRecord]]:
+        try:
+            found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                timeout_ms=max(1, int(wait_s * 1000)), max_records=_RECORDS_A_POLL
+            )
+        except NoOffsetForPartitionError:
+            return {}  # asked for before the cursor was sought; the seek has answered it by now
+        except OffsetOutOfRangeError as error:
+            await self._seek_to_earliest(error.args[0])
+            return {}
+        return found
+
+    async def _seek_to_earliest(self, lost: Mapping[TopicPartition, int]) -> None:
+        async with asyncio.timeout(_REQUEST_BUDGET_S):
+            earliest = await self._consumer.beginning_offsets(list(lost))
+        for partition, offset in lost.items():
+            log.error("Kafka no longer has offset %d of %s; going on at %d", offset, partition, earliest[partition])
+            self.lost.add((partition.topic, partition.partition))
+            self._consumer.seek(partition, earliest[partition])
+
+    def rewind(self, offsets: Mapping[Partition, int]) -> None:
+        """Read each partition from its offset on. A batch that was begun before is of an older generation from here."""
+        self.generation += 1
+        for partition, offset in offsets.items():
+            self._consumer.seek(TopicPartition(*partition), offset)
+
+    async def earliest(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Where each partition begins."""
+        async with asyncio.timeout(_REQUEST_BUDGET_S):
+            found = await self._consumer.beginning_offsets([TopicPartition(*partition) for partition in partitions])
+        return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
+
+    async def latest(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """Where each partition ends: the offset of the next record to come."""
+        async with asyncio.timeout(_REQUEST_BUDGET_S):
+            found = await self._consumer.end_offsets([TopicPartition(*partition) for partition in partitions])
+        return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
+
+    def highwater(self, partition: Partition) -> int | None:
+        """The end of the partition as of the last fetch; None before the first or after losing it."""
+        try:
+            found: int | None = self._consumer.highwater(TopicPartition(*partition))
+        except (KafkaError, AssertionError):
+            return None
+        return found
+
+    async def show_offsets(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit to Kafka for lag tools; nothing reads it back, so a failure is only logged."""
+        try:
+            async with asyncio.timeout(_REQUEST_BUDGET_S):
+                await self._consumer.commit(
+                    {TopicPartition(*partition): offset for partition, offset in offsets.items()}
+                )
+        except (TimeoutError, KafkaError) as error:
+            log.info("offsets not shown in Kafka: %s", str(error) or type(error).__name__)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Passes rebalances on. What it is told is logged by aiokafka if it raises and lost (FAILURES 19), so nothing here may."""
+
+    def __init__(
+        self,
+        source: KafkaSource,
+        take_over: Callable[[Iterable[Partition]], Awaitable[None]],
+        release: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._source, self._take_over, self._release = source, take_over, release
+
+    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        """Before the group rejoins."""
+        del revoked  # assignment is eager: whatever is named, all go
+        self._source.generation += 1
+        await self._release()
+
+    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        """After the group has rejoined."""
+        self._source.generation += 1
+        await self._take_over([(partition.topic, partition.partition) for partition in assigned])
+
+
+def _count(record: ConsumerRecord) -> int:
+    """Readings the record says it holds; a broken one counts 1, it is looked at later."""
+    for name, value in record.headers:
+        if name == "count" and value is not None and value.isdigit() and len(value) < 10:
+            return int(value)
+    return 1

@@ -1,0 +1,43 @@
+"""Rows of the ledger as values: whose readings, what became of them, what was set aside. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LedgerKey:
+    """One life of one gateway on one partition."""
+
+    gateway: str
+    epoch: int
+    topic: str
+    partition: int
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the readings of one ledger row in one batch. Frames seen before count in `redelivered` only."""
+
+    stored: int = 0
+    duplicate: int = 0
+    dead: int = 0
+    redelivered: int = 0
+    last_frame_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A row of city.dead_letters. `ordinal` is negative for what a processor set aside itself (see docs/decisions/0007-ledger.md)."""
+
+    gateway: str
+    epoch: int
+    partition: int
+    seq: int
+    ordinal: int
+    received_us: int
+    reason: str
+    detail: str
+    mqtt_topic: str
+    payload: bytes
+    readings: int

@@ -1,0 +1,83 @@
+"""The partitions this process owns: claimed in the database, their open windows rebuilt from what is stored."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import numpy as np
+
+from ingest.contract.topics import Topics
+from processors.columns import Partition
+from processors.cursors import Cursor, claim
+from processors.event_time import WatermarkPolicy
+from processors.kernels.windows_of import empty_rows
+from processors.partition_clock import PartitionClock
+from processors.series import SeriesTable
+from processors.series_store import load_partition
+from processors.window_store import fetch_readings, fetch_rows
+from processors.windows import QUARTER_US, OpenReadings, PartitionWindows
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+_FAR_US = 1 << 60
+
+
+@dataclass(slots=True)
+class Owned:
+    """A claimed partition. `clock` and `windows` only where it carries readings.
+
+    `may_jump`: the next record may lie beyond `next_offset`, because the position was just sought or Kafka has lost records;
+    at any other time a jump would be our own mistake, and skipping records in silence is the one thing that must not happen.
+    """
+
+    next_offset: int
+    may_jump: bool = True
+    last_append_ms: int = 0
+    clock: PartitionClock | None = None
+    windows: PartitionWindows | None = None
+
+
+async def take_over(
+    connection: Connection,
+    table: SeriesTable,
+    earliest: Mapping[Partition, int],
+    *,
+    owner: uuid.UUID,
+    name: str,
+    topics: Topics,
+    policy: WatermarkPolicy,
+    zone: ZoneInfo,
+    now_us: int,
+) -> dict[Partition, Owned]:
+    """Claim the cursors, then rebuild what memory must hold. The order matters: after the claim nobody else writes any more."""
+    cursors = await claim(connection, earliest, owner, name)
+    owned: dict[Partition, Owned] = {}
+    for partition, cursor in cursors.items():
+        owned[partition] = Owned(cursor.next_offset)
+        if partition[0] == topics.readings:
+            owned[partition].clock = PartitionClock(policy, cursor.watermark_us, now_us)
+            owned[partition].windows = await _rebuild(connection, table, partition[1], cursor, zone)
+    return owned
+
+
+async def _rebuild(
+    connection: Connection, table: SeriesTable, number: int, cursor: Cursor, zone: ZoneInfo
+) -> PartitionWindows:
+    series = await load_partition(connection, table, number)
+    closed_us = cursor.closed_until_us
+    if closed_us is None or len(series) == 0:
+        return PartitionWindows(table, zone, closed_until_us=closed_us)
+    ids = table.column("series_id")[series].tolist()
+    stored = await fetch_readings(connection, ids, [closed_us] * len(ids), [_FAR_US] * len(ids))
+    readings = OpenReadings(series[stored.series].astype(np.int32), stored.time_us, stored.values, stored.flags)
+    quarter_us = closed_us - closed_us % QUARTER_US
+    minutes = (
+        await fetch_rows(connection, "windows_1m", ids, [quarter_us] * len(ids), [closed_us] * len(ids))
+        if quarter_us < closed_us
+        else empty_rows()
+    )
+    return PartitionWindows(table, zone, closed_until_us=closed_us, readings=readings, unclosed_minutes=minutes)

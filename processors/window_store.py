@@ -1,0 +1,108 @@
+"""Window rows in the database: written when they close, read back for coarser windows, put in the place of older revisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+
+from processors.contract.rows import WindowRows
+from processors.contract.tables import WINDOW_COLUMNS, WINDOW_TABLES
+from processors.kernels.windows_of import empty_rows
+from processors.pgcopy import windows_copy
+from processors.windows import OpenReadings
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+_FIELDS = {"start": "start_us", "first_time": "first_time_us", "last_time": "last_time_us"}
+_LIST = ", ".join(f'"{column}"' for column in WINDOW_COLUMNS)
+_PREFIXED = ", ".join(f'w."{column}"' for column in WINDOW_COLUMNS)
+_ASSIGNMENTS = ", ".join(
+    f'"{column}" = excluded."{column}"' for column in WINDOW_COLUMNS if column not in {"series_id", "start"}
+)
+
+
+async def insert_rows(connection: Connection, table: str, rows: WindowRows) -> None:
+    """Write rows of windows that close now. They are new by the life cycle; should one be there after all, it is replaced."""
+    if len(rows) == 0:
+        return
+    try:
+        async with connection.transaction():
+            await _copy(connection, _known(table), "city", rows)
+    except asyncpg.UniqueViolationError:
+        await replace_rows(connection, table, rows)
+
+
+async def replace_rows(connection: Connection, table: str, rows: WindowRows) -> None:
+    """Write rows, each in the place of the one with its key if there is one; the revision is the caller's."""
+    if len(rows) == 0:
+        return
+    await connection.execute("DELETE FROM pg_temp.staged_windows")
+    await _copy(connection, "staged_windows", "pg_temp", rows)
+    await connection.execute(
+        f"INSERT INTO city.{_known(table)} ({_LIST}) SELECT {_LIST} FROM pg_temp.staged_windows ORDER BY series_id, start "
+        f"ON CONFLICT (series_id, start) DO UPDATE SET {_ASSIGNMENTS}"
+    )
+
+
+async def _copy(connection: Connection, table: str, schema: str, rows: WindowRows) -> None:
+    await copy_binary(connection, table, schema, WINDOW_COLUMNS, windows_copy(rows))
+
+
+async def fetch_rows(
+    connection: Connection, table: str, series_id: Sequence[int], first_us: Sequence[int], until_us: Sequence[int]
+) -> WindowRows:
+    """The stored rows with first <= start < until, per series asked for."""
+    records = await connection.fetch(
+        # the range belongs to each series, so that the primary key (series_id, start) serves it
+        f"SELECT {_PREFIXED} FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) AS k(series_id, first, until) "
+        f"CROSS JOIN LATERAL (SELECT * FROM city.{_known(table)} r WHERE r.series_id = k.series_id "
+        "AND r.start >= k.first AND r.start < k.until) w",
+        series_id,
+        first_us,
+        until_us,
+    )
+    return _rows(records)
+
+
+def _rows(records: Sequence[asyncpg.Record]) -> WindowRows:
+    if not records:
+        return empty_rows()
+    types = {name: getattr(empty_rows(), name).dtype for name in WindowRows.__slots__}
+    columns = zip(WINDOW_COLUMNS, zip(*records, strict=True), strict=True)
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    for column, values in columns:
+        name = _FIELDS.get(column, column)
+        arrays[name] = np.array(values, dtype=types[name])  # None becomes NaN
+    return WindowRows(**arrays)  # type: ignore[arg-type]  # each dtype is taken from the class's own empty rows
+
+
+async def fetch_readings(
+    connection: Connection, series_id: Sequence[int], first_us: Sequence[int], until_us: Sequence[int]
+) -> OpenReadings:
+    """Stored readings with first <= time < until, per range asked for; `series` of the result is the position of the range."""
+    records = await connection.fetch(
+        "SELECT k.position, r.time, r.value, r.flags "
+        "FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS k(series_id, first, until, position) "
+        "CROSS JOIN LATERAL (SELECT time, value, flags FROM city.readings r WHERE r.series_id = k.series_id "
+        "AND r.time >= k.first AND r.time < k.until) r",
+        series_id,
+        first_us,
+        until_us,
+    )
+    position, time_us, values, flags = zip(*records, strict=True) if records else ((), (), (), ())
+    return OpenReadings(
+        np.array(position, np.int32) - 1,
+        np.array(time_us, np.int64),
+        np.array(values, np.float64),
+        np.array(flags, np.int32),
+    )
+
+
+def _known(table: str) -> str:
+    if table not in WINDOW_TABLES:
+        raise ValueError(f"{table!r} is no window table")
+    return table
