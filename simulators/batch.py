@@ -150,10 +150,7 @@ class Rows:
 
 
 def batch_of(due_us: Sequence[int] | Ints, topics: Sequence[str], payloads: Sequence[bytes], counts: Ints, rows: Rows) -> Batch:
-    """Messages whose rows follow each other, put into order of due time. `counts` int64[m] (or a single 0 for no message)."""
+    """Messages whose rows follow each other, in the order given. `counts` int64[m] (or a single 0 for no message)."""
     due = np.asarray(due_us, dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(counts[: len(due)])]).astype(np.int64)
-    batch = Batch(due, topics, payloads, first, rows.device, rows.metric, rows.time_us, rows.value, rows.expect)
-    if len(due) > 1 and np.any(np.diff(due) < 0):
-        return batch.take(np.argsort(due, kind="stable"))
-    return batch
+    return Batch(due, topics, payloads, first, rows.device, rows.metric, rows.time_us, rows.value, rows.expect)

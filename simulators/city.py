@@ -20,8 +20,20 @@ from simulators.weather import Place, Weather
 CHUNK_S = 300
 """Event time made at once: long enough for numpy, short enough for memory."""
 _ABSURD = 9_999_999.0
-_FORM = {AIR.name: "chirpstack-v4", NOISE.name: "senml-json", WATER.name: "senml-json", TRAFFIC.name: "plain-json", LIGHT.name: "plain-json"}
-_SPIKES = {AIR.name: (0, 2.5, 5.0), NOISE.name: (1, 1.0, 38.0), WATER.name: (0, 1.0, 1.6), TRAFFIC.name: (2, 2.5, 5.0), LIGHT.name: (2, 2.5, 5.0)}
+_FORM = {
+    AIR.name: "chirpstack-v4",
+    NOISE.name: "senml-json",
+    WATER.name: "senml-json",
+    TRAFFIC.name: "plain-json",
+    LIGHT.name: "plain-json",
+}
+_SPIKES = {
+    AIR.name: (0, 2.5, 5.0),
+    NOISE.name: (1, 1.0, 38.0),
+    WATER.name: (0, 1.0, 1.6),
+    TRAFFIC.name: (2, 2.5, 5.0),
+    LIGHT.name: (2, 2.5, 5.0),
+}
 """Which of a kind's metrics spikes, by what factor and by what is added."""
 _VENDOR_NAMES = {"air_temperature": "temperature", "relative_humidity": "humidity"}
 """How an air station's codec names what we call otherwise."""
@@ -42,7 +54,15 @@ class City:
     """`devices` devices of one seed; messages of any stretch of time, the same ones however the stretch is cut."""
 
     def __init__(
-        self, devices: int, seed: int, place: Place, names: Names, *, shares: Shares | None = None, topic_root: str = "", id_prefix: str = ""
+        self,
+        devices: int,
+        seed: int,
+        place: Place,
+        names: Names,
+        *,
+        shares: Shares | None = None,
+        topic_root: str = "",
+        id_prefix: str = "",
     ) -> None:
         noise = Noise(seed)
         self.fleets = build(devices, seed, place, id_prefix)
@@ -64,13 +84,12 @@ class City:
         said = self._say(fleet, from_s, until_s)
         if not len(said.who):
             return Batch.empty()
-        batch = self._encode(fleet, said)
+        batch = self._encode(fleet, said)  # in the order of `said`, not yet of time
         due = said.due_s.astype(np.float64)
         again = self._faults.repeated_after_s(fleet.key[said.who], due)
         late = self._faults.delay_s(fleet.key[said.who], due)
-        batch = _delayed(batch, late)
         copies = np.flatnonzero(again)
-        return Batch.merge([batch, _delayed(batch.take(copies), again[copies])])
+        return Batch.merge([_delayed(batch, late), _delayed(batch.take(copies), (late + again)[copies])])
 
     def _say(self, fleet: Fleet, from_s: int, until_s: int) -> _Said:
         """Who speaks in [from, until), and what the instruments read."""
@@ -85,7 +104,7 @@ class City:
         heard = ~self._faults.silent(fleet.key[who], due_s.astype(np.float64))
         who, due_s = who[heard], due_s[heard]
         time_s = due_s[:, None] - np.arange(kind.pack - 1, -1, -1) * kind.interval_s
-        value = self._measure(fleet, np.repeat(who, kind.pack), time_s.ravel().astype(np.float64)).reshape(len(who), kind.pack, -1)
+        value = self._measure(fleet, np.repeat(who, kind.pack), time_s.ravel().astype(np.float64)).reshape(len(who), kind.pack, len(kind.metrics))
         broken = self._faults.malformed(fleet.key[who], due_s.astype(np.float64))
         time_s = time_s + self._faults.skew_s(fleet.key[who], due_s.astype(np.float64))[:, None]
         time_s = time_s + np.where(broken == Malformed.IN_FUTURE, FUTURE_S, 0)[:, None]

@@ -18,7 +18,7 @@ def simulate() -> None:
 def _sending_options(command: Any) -> Any:
     """What every command that publishes takes."""
     options = [
-        click.option("--speed", type=Speed(), default="1", show_default=True, help='event time per wall time, or "max"; never ahead of now'),
+        click.option("--speed", type=Speed(), default="1", show_default=True, help='event time per wall time, or "max"'),
         click.option("--ledger", type=click.Path(path_type=Path, dir_okay=False), help="write down what was sent and acknowledged"),
         click.option("--rate", type=click.FloatRange(min=0.001), help="at most so many messages a second"),
         click.option("--topic-root", default="", help="prefix of all MQTT topics, e.g. test1/"),
@@ -34,7 +34,7 @@ def _sending_options(command: Any) -> Any:
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=1, show_default=True, help="the same seed is the same city")
 @click.option("--from", "from_s", type=Moment(), default="now", show_default=True, help="first moment: now, now-24h, or ISO 8601")
 @click.option("--for", "for_s", type=Duration(), help="how much of the city's time, e.g. 24h; without it until Ctrl-C")
-@click.option("--faults", type=click.FloatRange(min=0, max=100), default=1.0, show_default=True, help="factor on the shares of faults; 0 for none")
+@click.option("--faults", type=click.FloatRange(min=0, max=100), default=1.0, show_default=True, help="factor on the shares of faults")
 @click.option("--id-prefix", default="", help="prefix of the device ids, so that two cities can share a database")
 @click.option("--with", "beside", type=click.Path(path_type=Path, exists=True, dir_okay=False), multiple=True,
               help="replay this file's recording (see replay --save) beside the city, in the same order of time")  # fmt: skip

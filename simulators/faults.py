@@ -34,7 +34,7 @@ class Malformed(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How often each fault happens, 0 to 1: dropout of half-hours, stuck of two-hour stretches, skew of device days, the rest of messages."""
+    """How often each fault happens, 0 to 1: dropout of half-hours, stuck of two-hour stretches, skew of device days, others of messages."""
 
     dropout: float = 0.002
     stuck: float = 0.002

@@ -60,7 +60,7 @@ DISTRICTS: Mapping[str, tuple[float, float]] = MappingProxyType(
 class Fleet:
     """The devices of one kind, as columns of length n. `position_m` is [n, 2], metres east and north of the centre.
 
-    `key` numbers the device within the whole city and is what its random numbers hang on; `phase_s` is when in its interval it samples.
+    `key` numbers the device within the whole city and is what its random numbers hang on; `phase_s` is when, in the period of its messages, it takes a first sample.
     """
 
     kind: Kind
@@ -112,7 +112,7 @@ def _fleet(kind: Kind, key: Ints, noise: Noise, place: Place, id_prefix: str) ->
         position_m=position,
         latitude=np.clip(np.round(latitude, 6), -90, 90),
         longitude=np.clip(np.round(longitude, 6), -180, 180),
-        phase_s=(noise.uniform("phase", key) * kind.interval_s).astype(np.int64),
+        phase_s=(noise.uniform("phase", key) * kind.interval_s * kind.pack).astype(np.int64),
     )
 
 

@@ -144,7 +144,8 @@ def read(path: Path) -> Ledger:
     run_names: list[str] = []
     shift: dict[int, int] = {}  # a second run in the file numbers its names anew
     rows: list[npt.NDArray[Any]] = []
-    for kind, body, end in _records(data):
+    for kind, body, end_of_record in _records(data):
+        end = end_of_record
         if kind == _RUN:
             ledger.runs.append(json.loads(body))
             run_names = []

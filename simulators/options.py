@@ -25,7 +25,7 @@ def duration_s(text: str) -> float:
     return float(match[1]) * _UNITS_S[match[2] or "s"]
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A span of time as seconds (float)."""
 
     name = "duration"
@@ -40,7 +40,7 @@ class Duration(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[int]):
     """A moment as Unix seconds (int): "now", "now-24h", or ISO 8601 with a zone."""
 
     name = "time"
@@ -64,7 +64,7 @@ class Moment(click.ParamType):
         return int(moment.timestamp())
 
 
-class Speed(click.ParamType):
+class Speed(click.ParamType[float]):
     """How many seconds of event time pass in one of the wall clock; "max" is infinity."""
 
     name = "speed"

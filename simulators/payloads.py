@@ -59,7 +59,7 @@ def senml_json(device: str, channels: Sequence[Channel], samples: Sequence[Sampl
     return _encode(records)
 
 
-def plain_json(device: str, channels: Sequence[Channel], samples: Sequence[Sample]) -> bytes:
+def plain_json(_device: str, channels: Sequence[Channel], samples: Sequence[Sample]) -> bytes:
     """One JSON object, or a list of them where there are several samples. The device stands in the topic."""
     names = [channel.name for channel in channels]
     objects = [{"time": _rfc3339(sample.time_us), **dict(zip(names, sample.values, strict=True))} for sample in samples]

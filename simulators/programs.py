@@ -98,9 +98,9 @@ def recording_spec(columns: list[dict[str, str]], given: Mapping[str, Any]) -> R
     chosen = {name: given[name] for name in fields}
     delimiter = {"\\t": "\t", "tab": "\t"}.get(given["delimiter"], given["delimiter"])
     try:
-        return RecordingSpec(
-            csv=given["csv_file"], columns=columns, delimiter=delimiter, missing=given["missing"] or MISSING, **chosen
-        )  # type: ignore[arg-type]
+        return RecordingSpec.model_validate(
+            {"csv": given["csv_file"], "columns": columns, "delimiter": delimiter, "missing": given["missing"] or MISSING, **chosen}
+        )
     except ValidationError as error:
         raise UserError(problems_of(error)) from None
 
@@ -137,7 +137,7 @@ def _replay(spec: RecordingSpec, now_us: int, names: Names, topic_root: str) -> 
 def send(sources: Sequence[Source], names: Names, options: SendingOptions, about: dict[str, Any], *, from_us: int) -> int:
     """Publish the sources in the order of event time; answers the exit code."""
     loaded = load_sections({"mqtt": MqttSettings, "simulators": SimulatorSettings}, None)
-    mqtt, settings = cast(MqttSettings, loaded["mqtt"]), cast(SimulatorSettings, loaded["simulators"])
+    mqtt, settings = cast("MqttSettings", loaded["mqtt"]), cast("SimulatorSettings", loaded["simulators"])
     stop = stop_on_signals()
     about = {**about, "topic_root": options.topic_root, "started_us": time.time_ns() // 1000}
     with LedgerWriter(options.ledger, names, about, fsync_every_s=settings.fsync_every_s) as ledger:

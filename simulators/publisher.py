@@ -67,15 +67,15 @@ class Publisher:
     def _send_group(self, group: Batch, stop: Callable[[], bool]) -> int:
         numbers = self._ledger.about_to_send(group, time.time_ns() // 1000)
         counts = np.diff(group.first)
-        for i, (number, topic, payload, count) in enumerate(zip(numbers.tolist(), group.topics, group.payloads, counts.tolist(), strict=True)):
-            connection = self._connection(topic)
-            message = Outgoing(number, topic, payload, count)
+        messages = map(Outgoing, numbers.tolist(), group.topics, group.payloads, counts.tolist())
+        for i, message in enumerate(messages):
+            connection = self._connection(message.topic)
             while not (connection.ready and connection.publish(message)):
                 self.poll(0.05)
                 if stop():
                     return i
             self._totals.messages += 1
-            self._totals.readings += count
+            self._totals.readings += message.readings
         self.poll(0.0)
         return len(group)
 

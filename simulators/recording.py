@@ -98,10 +98,12 @@ def read_spec(path: Path) -> RecordingSpec:
 
 def problems_of(error: ValidationError) -> str:
     """Every mistake in one line."""
-    items = error.errors(include_url=False, include_input=False)
-    return "; ".join(
-        ": ".join(filter(None, [".".join(str(part) for part in item["loc"]), str(item["msg"]).removeprefix("Value error, ")])) for item in items
-    )
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in item["loc"])
+        text = str(item["msg"]).removeprefix("Value error, ")
+        lines.append(f"{where}: {text}" if where else text)
+    return "; ".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +165,10 @@ def _rows(spec: RecordingSpec) -> Iterator[tuple[int, str, Callable[[], int], li
             index = _index_of(spec, head)
             time_at, value_at = [index[name] for name in spec.time_columns], [index[column.column] for column in spec.columns]
             device_at = index[spec.device_column] if spec.device_column else None
-            for cells in reader:
-                if not cells:
+            for found in reader:
+                if not found:
                     continue
-                if len(cells) < len(head):
-                    cells += [""] * (len(head) - len(cells))
+                cells = found + [""] * (len(head) - len(found))  # a short row has its last values missing
                 text = " ".join(cells[i].strip() for i in time_at)
                 device = spec.device if device_at is None else cells[device_at].strip()
                 yield reader.line_num, device, lambda text=text: parse(text), [cells[i] for i in value_at]  # type: ignore[misc]

@@ -14,18 +14,18 @@ Source = Iterator[tuple[int, Batch]]
 
 def merged(sources: Sequence[Source]) -> Iterator[Batch]:
     """All sources as one stream ordered by due time, so that one device's delay never looks like the whole city's."""
-    alive = {i: source for i, source in enumerate(sources)}
-    horizon: dict[int, int | None] = {i: -(2**62) for i in alive}
+    alive = dict(enumerate(sources))
+    horizon = dict.fromkeys(alive, -(2**62))
     waiting = Batch.empty()
     while alive:
-        slowest = min(alive, key=lambda i: horizon[i] or 0)
+        slowest = min(alive, key=horizon.__getitem__)
         fetched = next(alive[slowest], None)
         if fetched is None:
             del alive[slowest]
         else:
             horizon[slowest], batch = fetched
             waiting = Batch.merge([waiting, batch])
-        safe = min((horizon[i] or 0 for i in alive), default=None)
+        safe = min((horizon[i] for i in alive), default=None)
         ready, waiting = waiting.split(safe)
         if len(ready):
             yield ready

@@ -46,7 +46,11 @@ class WindowCounts:
 
 @dataclass
 class Sent:
-    """The ledger as columns of rows: `series` indexes `keys` (device, metric), `acked` (reason below 128), `refused`, `message` row -> message index."""
+    """The ledger as columns of rows; `series` indexes `keys`, which are (device, metric).
+
+    `acked`: the broker took the message (reason below 128); `refused`: it said no; neither: it never answered. `digest` names the
+    row's message. `behind_us`: how far the reading's time lies behind the newest one sent before it.
+    """
 
     keys: list[tuple[str, str]]
     series: Ints
@@ -58,6 +62,15 @@ class Sent:
     acked_us: Ints
     digest: npt.NDArray[np.uint64]
     behind_us: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Each (series, time) as a number below `count`: of every sent row and of every stored one."""
+
+    count: int
+    sent: Ints
+    stored: Ints
 
 
 @dataclass
@@ -128,28 +141,28 @@ def compare(sent: Sent, stored: Stored, dead_digests: npt.NDArray[np.uint64]) ->
     dead = np.isin(sent.digest, dead_digests)
     must = _first_of_each_key(sent, np.flatnonzero(sent.acked & good))
     score.distinct, score.repeated = len(must), int((sent.acked & good).sum()) - len(must)
-    ids, wanted, have = _key_ids(sent, stored)
+    keys = _key_ids(sent, stored)
+    ids, wanted, have = keys.count, keys.sent, keys.stored
     rows_of_key = np.bincount(have, minlength=ids)
     score.doubled = int(np.clip(rows_of_key - 1, 0, None).sum())
-    _note(score, "doubled", sent.keys, stored.series, stored.time_us, np.flatnonzero(rows_of_key[have] > 1))
+    _note(score, "doubled", sent.keys, stored, np.flatnonzero(rows_of_key[have] > 1))
     absent = must[(rows_of_key[wanted[must]] == 0) & ~dead[must]]
     broken_unseen = np.flatnonzero(sent.acked & ~good & ~dead)
     broken_unseen = broken_unseen[sent.expect[broken_unseen] == Expect.DEAD_LETTER]
     missing = np.concatenate([absent, broken_unseen])
     score.lost = len(missing)
-    _note(score, "lost", sent.keys, sent.series, sent.time_us, missing)
+    _note(score, "lost", sent.keys, sent, missing)
     known = np.zeros(ids, np.bool_)
     known[wanted] = True
     strangers = np.flatnonzero(~known[have])
     score.extra = len(strangers)
-    _note(score, "extra", sent.keys, stored.series, stored.time_us, strangers)
-    _values(score, sent, stored, wanted, have, ids)
-    _late(score, sent, stored, wanted, have, ids)
+    _note(score, "extra", sent.keys, stored, strangers)
+    _values(score, sent, stored, keys)
+    _late(score, sent, stored, keys)
     return score
 
 
-def _key_ids(sent: Sent, stored: Stored) -> tuple[int, Ints, Ints]:
-    """(number of keys, key id of each sent row, key id of each stored row)."""
+def _key_ids(sent: Sent, stored: Stored) -> _Keys:
     series = np.concatenate([sent.series, stored.series])
     time_us = np.concatenate([sent.time_us, stored.time_us])
     order = np.lexsort((time_us, series))
@@ -157,7 +170,7 @@ def _key_ids(sent: Sent, stored: Stored) -> tuple[int, Ints, Ints]:
     fresh[1:] = (np.diff(series[order]) != 0) | (np.diff(time_us[order]) != 0)
     ids = np.empty(len(order), np.int64)
     ids[order] = np.cumsum(fresh) - 1
-    return int(fresh.sum()), ids[: len(sent.series)], ids[len(sent.series) :]
+    return _Keys(int(fresh.sum()), ids[: len(sent.series)], ids[len(sent.series) :])
 
 
 def _first_of_each_key(sent: Sent, rows: Ints) -> Ints:
@@ -168,8 +181,9 @@ def _first_of_each_key(sent: Sent, rows: Ints) -> Ints:
     return order[first]
 
 
-def _values(score: Score, sent: Sent, stored: Stored, wanted: Ints, have: Ints, ids: int) -> None:
+def _values(score: Score, sent: Sent, stored: Stored, keys: _Keys) -> None:
     """Wrong: a stored value that is none of those sent under its key (a device may say two things about one moment)."""
+    wanted, have, ids = keys.sent, keys.stored, keys.count
     right = np.zeros(len(have), np.bool_)
     good = np.flatnonzero(sent.expect == Expect.STORED)
     order = good[np.argsort(wanted[good], kind="stable")]
@@ -183,24 +197,24 @@ def _values(score: Score, sent: Sent, stored: Stored, wanted: Ints, have: Ints, 
     sent_once = (last > first)[have]
     bad = np.flatnonzero(sent_once & ~right)
     score.wrong = len(bad)
-    _note(score, "wrong", sent.keys, stored.series, stored.time_us, bad)
+    _note(score, "wrong", sent.keys, stored, bad)
 
 
-def _late(score: Score, sent: Sent, stored: Stored, wanted: Ints, have: Ints, ids: int) -> None:
+def _late(score: Score, sent: Sent, stored: Stored, keys: _Keys) -> None:
     """Readings marked late, and how far each was behind the newest reading sent before it."""
-    behind = np.full(ids, np.iinfo(np.int64).max, np.int64)
-    np.minimum.at(behind, wanted, sent.behind_us)
-    late = behind[have[(stored.flags & LATE_FLAG) != 0]]
+    behind = np.full(keys.count, np.iinfo(np.int64).max, np.int64)
+    np.minimum.at(behind, keys.sent, sent.behind_us)
+    late = behind[keys.stored[(stored.flags & LATE_FLAG) != 0]]
     late = late[late < np.iinfo(np.int64).max]
     score.late = len(late)
     if len(late):
         score.late_p50_s, score.late_p99_s = (float(q) / 1e6 for q in np.percentile(late, [50, 99], method="lower"))
 
 
-def _note(score: Score, kind: str, keys: Sequence[tuple[str, str]], series: Ints, time_us: Ints, rows: npt.NDArray[Any]) -> None:
+def _note(score: Score, kind: str, names: Sequence[tuple[str, str]], of: Sent | Stored, rows: npt.NDArray[Any]) -> None:
     for row in rows[:_EXAMPLES].tolist():
-        device, metric = keys[int(series[row])]
-        moment = np.datetime64(int(time_us[row]), "us")
+        device, metric = names[int(of.series[row])]
+        moment = np.datetime64(int(of.time_us[row]), "us")
         score.examples.setdefault(kind, []).append(f"{device} {metric} {moment}Z")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +51,17 @@ class ScoreReader:
                 server_settings={"application_name": "citynerve-score", "timezone": "UTC", "jit": "off"},
             )  # fmt: skip
         except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-            raise UserError(f"cannot reach the database: {error or 'no answer'}; set [database] dsn or --dsn", exit_code=EXIT_TROUBLE) from None
+            said = f"cannot reach the database: {error or 'no answer'}; set [database] dsn or --dsn"
+            raise UserError(said, exit_code=EXIT_TROUBLE) from None
         return cls(connection)
 
     async def close(self) -> None:
         """Hang up."""
         await self._connection.close(timeout=5)
+
+    def snapshot(self) -> Any:
+        """A transaction that sees one moment of the database: readings and the windows that belong to them."""
+        return self._connection.transaction(isolation="repeatable_read", readonly=True)
 
     async def series(self, keys: Sequence[tuple[str, str]]) -> dict[int, int]:
         """series_id -> index in `keys`, for those the database has."""
@@ -81,9 +85,9 @@ class ScoreReader:
     async def windows(self, size: str, series: dict[int, int], from_us: int, to_us: int) -> tuple[Ints, Ints, Ints, Ints]:
         """(series, start, end, count) of the windows wholly inside [from, to]; a day is the city's local one, as long as it was."""
         query = (
-            f"SELECT series_id, time, first_time, last_time, count::int4 FROM (SELECT w.series_id, w.start AS time, w.first_time, w.last_time, w.count "
-            f"FROM city.windows_{size} w) x "
-            f"WHERE series_id = ANY(ARRAY[{_ids(series)}]::int[]) AND time BETWEEN {_stamp(from_us - _DAY_US - 3_600_000_000)} AND {_stamp(to_us)}"
+            f"SELECT series_id, start, first_time, last_time, count::int4 FROM city.windows_{size} "
+            f"WHERE series_id = ANY(ARRAY[{_ids(series)}]::int[]) "
+            f"AND start BETWEEN {_stamp(from_us - _DAY_US - 3_600_000_000)} AND {_stamp(to_us)}"
         )
         fields = [("series", ">i4"), ("time", ">i8"), ("first", ">i8"), ("last", ">i8"), ("count", ">i4")]
         rows = await self._copy(query, fields)
@@ -133,9 +137,3 @@ def _index(series_ids: npt.NDArray[Any], series: dict[int, int]) -> Ints:
     if not len(known):
         return np.zeros(0, np.int64)
     return place[np.searchsorted(known, series_ids.astype(np.int64))]
-
-
-async def within(awaitable: Any, budget_s: float) -> Any:
-    """The answer, or TimeoutError after `budget_s`."""
-    async with asyncio.timeout(budget_s):
-        return await awaitable

@@ -48,7 +48,8 @@ async def score_when_settled(ledger: Ledger, settings: ScoreDatabase, wait_s: fl
         sent = sent_of(ledger)
         while True:
             started_s = time.monotonic()
-            score = await score_now(sent, ledger, reader)
+            async with reader.snapshot():
+                score = await score_now(sent, ledger, reader)
             took_s = time.monotonic() - started_s
             if score.clean or time.monotonic() + took_s > deadline_s:
                 return score
@@ -86,14 +87,16 @@ def _as_json(score: Score) -> dict[str, object]:
 
 def as_text(score: Score, ledger: Ledger) -> str:
     """The score for a person."""
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in score.dead_letters_by_reason.items())
+    behind = f"p50 {score.late_p50_s:,.0f} s, p99 {score.late_p99_s:,.0f} s behind" if score.late_p50_s is not None else ""
     lines = [
         f"sent          {score.sent:>12,}   readings in {len(ledger.messages):,} messages, {len(ledger.runs)} run(s)",
-        f"acknowledged  {score.acked:>12,}   of them {score.repeated:,} repeat an earlier reading, {score.broken_on_purpose:,} are broken on purpose",
+        f"acknowledged  {score.acked:>12,}   {score.repeated:,} repeat an earlier one, {score.broken_on_purpose:,} are broken on purpose",
         f"refused       {score.refused_by_broker:>12,}   by the broker;  {score.unanswered:,} were never answered",
         f"stored        {score.stored:>12,}   rows",
-        f"dead letters  {score.dead_letters:>12,}   " + ", ".join(f"{reason} {count:,}" for reason, count in score.dead_letters_by_reason.items()),
-        f"late          {score.late:>12,}   " + (f"p50 {score.late_p50_s:,.0f} s, p99 {score.late_p99_s:,.0f} s behind" if score.late else ""),
-        *(f"windows {size.size:<5} {size.windows:>12,}   count {size.too_high:,} too many, {size.too_low:,} too few" for size in score.windows),
+        f"dead letters  {score.dead_letters:>12,}   {reasons}",
+        f"late          {score.late:>12,}   {behind}",
+        *(f"windows {of.size:<5} {of.windows:>12,}   count {of.too_high:,} too many, {of.too_low:,} too few" for of in score.windows),
         f"lost          {score.lost:>12,}",
         f"doubled       {score.doubled:>12,}",
         f"wrong         {score.wrong:>12,}",

@@ -86,7 +86,7 @@ class LampMeter:
         need = int((np.max(time_s, initial=_METER_START_S) - _METER_START_S) // _METER_STEP_S) + 2
         if need > len(self._hours):
             steps = np.arange(need + 1008) * float(_METER_STEP_S) + _METER_START_S
-            level = Weather(self._noise, self._place, steps).dimming_percent / 100.0
+            level = Weather(self._noise, self._place, np.asarray(steps, np.float64)).dimming_percent / 100.0
             self._hours = np.concatenate([[0.0], np.cumsum(level[:-1]) * _METER_STEP_S / 3600.0])
         position = np.clip((time_s - _METER_START_S) / _METER_STEP_S, 0.0, len(self._hours) - 1.001)
         below = position.astype(np.int64)
@@ -122,7 +122,8 @@ def air_quality(at: Samples) -> Values:
     no2 = (9.0 + 62.0 * _demand(at) * kerb) * calm * (1.0 + 0.2 * at.field("plume", 3600.0)) + at.jitter("no2", 0.8)
     no2 = np.clip(no2, 0.5, None)
     sun = np.clip(weather.sun_elevation_deg, 0.0, 60.0) / 60.0
-    o3 = np.clip(38.0 + 74.0 * sun * (1.2 - weather.cloud) - 0.42 * no2 + 5.0 * at.field("ozone", 3 * 3600.0) + at.jitter("o3", 0.9), 1.0, None)
+    o3 = 38.0 + 74.0 * sun * (1.2 - weather.cloud) - 0.42 * no2 + 5.0 * at.field("ozone", 3 * 3600.0)
+    o3 = np.clip(o3 + at.jitter("o3", 0.9), 1.0, None)
     region = np.exp(2.1 + 0.55 * at.noise.smooth("haze", 0, at.time_s, 20 * 3600.0))
     heating = 9.0 * np.clip((14.0 - weather.temperature_cel) / 14.0, 0, 1.5) * np.exp(-0.5 * ((weather.local_hour - 20.5) / 2.4) ** 2)
     wash = 1.0 / (1.0 + 0.35 * weather.rain_mm_h)
@@ -175,9 +176,9 @@ def street_light(at: Samples) -> Values:
     power = np.where(level > 0, watt * level / 100.0 * (1.0 + at.jitter("supply", 0.01)), 0.4)
     energy = watt / 1000.0 * at.meter.full_power_hours(at.time_s)
     return {
-        "lamp_on": (level > 0).astype(np.float64),
+        "lamp_on": np.where(level > 0, 1.0, 0.0),
         "dimming_level": level,
-        "active_power": np.round(power, 1),
+        "active_power": np.round(power, 1).astype(np.float64),
         "energy_total": np.round(energy, 3),
     }
 

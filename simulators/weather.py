@@ -39,7 +39,7 @@ class Weather:
         """Seconds of the local clock since 1970-01-01 00:00 local."""
         quarters, inverse = np.unique(self.time_s // _QUARTER_S, return_inverse=True)  # clocks change on quarter hours
         offsets = [_utc_offset_s(self.place.zone, float(quarter) * _QUARTER_S) for quarter in quarters]
-        return self.time_s + np.asarray(offsets)[inverse]
+        return np.asarray(self.time_s + np.asarray(offsets, np.float64)[inverse])
 
     @cached_property
     def local_hour(self) -> Floats:
@@ -59,7 +59,7 @@ class Weather:
         hour_angle = np.radians((days % 1.0) * 360.0 - 180.0 + self.place.longitude)
         latitude = np.radians(self.place.latitude)
         sine = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
-        return np.degrees(np.arcsin(np.clip(sine, -1.0, 1.0)))
+        return np.asarray(np.degrees(np.arcsin(np.clip(sine, -1.0, 1.0))))
 
     @cached_property
     def cloud(self) -> Floats:
