@@ -104,7 +104,8 @@ class City:
         heard = ~self._faults.silent(fleet.key[who], due_s.astype(np.float64))
         who, due_s = who[heard], due_s[heard]
         time_s = due_s[:, None] - np.arange(kind.pack - 1, -1, -1) * kind.interval_s
-        value = self._measure(fleet, np.repeat(who, kind.pack), time_s.ravel().astype(np.float64)).reshape(len(who), kind.pack, len(kind.metrics))
+        value = self._measure(fleet, np.repeat(who, kind.pack), time_s.ravel().astype(np.float64))
+        value = value.reshape(len(who), kind.pack, len(kind.metrics))
         broken = self._faults.malformed(fleet.key[who], due_s.astype(np.float64))
         time_s = time_s + self._faults.skew_s(fleet.key[who], due_s.astype(np.float64))[:, None]
         time_s = time_s + np.where(broken == Malformed.IN_FUTURE, FUTURE_S, 0)[:, None]

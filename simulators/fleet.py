@@ -60,7 +60,8 @@ DISTRICTS: Mapping[str, tuple[float, float]] = MappingProxyType(
 class Fleet:
     """The devices of one kind, as columns of length n. `position_m` is [n, 2], metres east and north of the centre.
 
-    `key` numbers the device within the whole city and is what its random numbers hang on; `phase_s` is when, in the period of its messages, it takes a first sample.
+    `key` numbers the device within the whole city and is what its random numbers hang on; `phase_s` is when, in the period of its
+    messages, it takes its first sample.
     """
 
     kind: Kind

@@ -137,7 +137,7 @@ def test_windows_are_held_against_the_rows_in_them() -> None:
     assert (wrong.too_high, wrong.too_low) == (1, 1)
 
 
-def test_a_million_rows_are_compared_in_seconds(sent: Sent) -> None:
+def test_a_million_rows_are_compared_in_seconds() -> None:
     n = 1_000_000
     series, time_us = np.arange(n) % 1000, np.arange(n) // 1000 * 60_000_000
     value = np.random.default_rng(1).normal(size=n)

@@ -98,7 +98,7 @@ def test_neighbours_are_more_alike_than_the_two_ends_of_the_city() -> None:
     index = np.repeat(np.arange(len(fleet), dtype=np.int64), len(times))
     at_s = np.tile(times, len(fleet))
     field = Samples(noise, fleet, index, at_s, Weather(noise, GHENT, at_s), LampMeter(noise, GHENT)).field("plume", 3600.0)
-    together = np.corrcoef(field.reshape(len(fleet), -1))
+    together = np.asarray(np.corrcoef(field.reshape(len(fleet), -1)))
     distance = np.hypot(*(fleet.position_m[:, None] - fleet.position_m[None]).transpose(2, 0, 1))
     near = together[(distance > 0) & (distance < 500)].mean()
     far = together[distance > 5000].mean()
