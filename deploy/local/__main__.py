@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from deploy.local.page import build_page
+from deploy.local.prerequisites import check_host
 from deploy.local.provision import provide_browser, provide_programs
 from deploy.local.trouble import Trouble
 
@@ -14,6 +15,7 @@ def main() -> int:
     parser.add_argument("--browser", action="store_true", help="also the Chromium that tests use")
     with_browser = parser.parse_args().browser
     try:
+        check_host()
         provide_programs()
         if with_browser:
             provide_browser()

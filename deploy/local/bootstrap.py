@@ -51,14 +51,14 @@ def main() -> int:
 def set_up(venv: Path, lock: Path) -> None:
     """Make `venv` hold what `lock` pins, and the project itself; nothing to do where it does already."""
     from deploy.local.cache_entry import need_space  # noqa: PLC0415
-    from deploy.local.debian_apt import architecture  # noqa: PLC0415
+    from deploy.local.prerequisites import check_host  # noqa: PLC0415
     from deploy.local.progress import step  # noqa: PLC0415
 
-    architecture()
     stamp = venv / "citynerve-stamp"
     wanted = digest(lock)
     if stamp.exists() and wanted in stamp.read_text().split():
         return
+    check_host()
     need_space(REPOSITORY, NEEDED_MB[lock], "the virtual environment")
     python = venv / "bin/python"
     if not is_made_by_this_python(python):
@@ -136,6 +136,8 @@ def run_pip(pip: list[str], arguments: list[str], what: str) -> None:
 
         said = (done.stderr + done.stdout).strip().splitlines()
         reason = ([line for line in said if line.startswith("ERROR:")] or said or ["no reason given"])[0]
+        if "from versions: none" in reason:
+            reason += " (the package index did not answer, or has nothing for this Python)"
         message = f"pip could not install {what}: {reason}; check the network and the disk, then try again"
         raise Trouble(message)
 

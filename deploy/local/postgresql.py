@@ -15,7 +15,7 @@ from deploy.local.places import REPOSITORY
 from deploy.local.ports import Ports
 from deploy.local.processes import clean_environment
 from deploy.local.provision import Programs
-from deploy.local.server import Place, Server, make_data_folder, need_zone_data, render, unprivileged_uid
+from deploy.local.server import Place, Server, make_data_folder, render, unprivileged_uid
 from deploy.local.trouble import Trouble
 
 TEMPLATE = REPOSITORY / "deploy/postgresql/local.conf"
@@ -27,7 +27,6 @@ _CREATE_BUDGET_S = 20
 
 def prepare(place: Place, ports: Ports, programs: Programs) -> list[str]:
     """Make the cluster once and render its configuration; return the command."""
-    need_zone_data()
     data = place.data("postgres")
     make_data_folder(data, private=True)
     if not (data / "PG_VERSION").exists():
@@ -82,15 +81,10 @@ def _initdb(data: Path, programs: Programs) -> None:
     ]  # fmt: skip
     uid = unprivileged_uid()
     identity = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_INITDB_BUDGET_S, check=False, cwd=data,
-            env=_named_environment(data), **identity,  # type: ignore[call-overload]
-        )  # fmt: skip
-    except PermissionError:
-        remedy = "set CITYNERVE_CACHE to a folder everyone may read"
-        msg = f"the uid that PostgreSQL runs as cannot enter {programs.servers}; {remedy}"
-        raise Trouble(msg) from None
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=_INITDB_BUDGET_S, check=False, cwd=data,
+        env=_named_environment(data), **identity,  # type: ignore[call-overload]
+    )  # fmt: skip
     if done.returncode != 0:
         said = (done.stdout + done.stderr).strip().splitlines() or ["it gave no reason"]
         reason = ([line for line in said if "could not" in line or "FATAL" in line or "error" in line] or said[-1:])[0]

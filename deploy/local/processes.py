@@ -60,7 +60,7 @@ def start(
                 env=clean_environment(environment), start_new_session=True, **identity,  # type: ignore[call-overload]
             )  # fmt: skip
         except OSError as error:
-            msg = f"cannot start {name}: {command[0]}: {error.strerror}; remove the cache folder's entry and try again"
+            msg = f"cannot start {name}: {command[0]}: {error.strerror}; remove the folder it is in and start again"
             raise Trouble(msg) from None
     ticks = start_ticks(process.pid)
     record = ProcessRecord(

@@ -13,7 +13,6 @@ from deploy.local.cache_entry import make_folder
 from deploy.local.places import is_root
 from deploy.local.ports import Ports
 from deploy.local.provision import Programs
-from deploy.local.trouble import Trouble
 
 UNPRIVILEGED = "nobody"
 
@@ -82,12 +81,6 @@ def render(template: Path, target: Path, **values: object) -> Path:
     text = Template(template.read_text()).substitute({name: str(value) for name, value in values.items()})
     target.write_text(text)
     return target
-
-
-def need_zone_data() -> None:
-    """Debian's PostgreSQL reads the host's time zones."""
-    if not Path("/usr/share/zoneinfo/Europe/Brussels").exists():
-        raise Trouble("this host has no time zone data; install the Debian package tzdata")
 
 
 def remove_data(folder: Path) -> None:

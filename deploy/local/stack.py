@@ -14,6 +14,7 @@ from deploy.local import kafka, mosquitto, postgresql, processes, prometheus, se
 from deploy.local.cache_entry import wait_for_lock
 from deploy.local.places import REPOSITORY, stack_folder
 from deploy.local.ports import Ports, check_free, default_ports
+from deploy.local.prerequisites import check_host
 from deploy.local.processes import ProcessRecord
 from deploy.local.progress import say
 from deploy.local.provision import Programs, provide_browser, provide_programs
@@ -136,6 +137,7 @@ class LocalStack:
         running = self.records
         wanted = [name for name in which if name not in running]
         self.check_ports(wanted)
+        check_host()
         programs = self.programs
         with ThreadPoolExecutor(len(SERVERS)) as pool:
             failures = [

@@ -119,7 +119,7 @@ def test_variables_that_change_what_is_loaded_are_kept_from_our_programs(monkeyp
 
 
 def test_a_program_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(Trouble, match="cannot start ghost: /no/such/program: No such file or directory"):
+    with pytest.raises(Trouble, match="cannot start ghost: /no/such/program: No such file or directory; remove"):
         processes.start(
             "ghost", ["/no/such/program"], folder=tmp_path, working=tmp_path, log=tmp_path / "log",
             environment={}, port=1, uid=None,

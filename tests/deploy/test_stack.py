@@ -219,6 +219,7 @@ def test_a_taken_port_stops_the_start_before_anything_runs(own: LocalStack) -> N
         with pytest.raises(Trouble, match=r"port \d+ is taken by .*\[local\] alertmanager_port"):
             bring_up(second, own_settings=None, fresh=False, with_services=False)
     assert second.all_records() == {}
+    shutil.rmtree(second.place.folder)
     assert own.records.keys() == set(SERVERS)
 
 
