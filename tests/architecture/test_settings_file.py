@@ -30,12 +30,9 @@ MODELS: Mapping[str, type[BaseModel]] = {
 
 
 def documented() -> dict[str, dict[str, Any]]:
-    """The file with every setting switched on."""
-    return tomllib.loads(
-        re.sub(
-            r"^#(?! )(.*)$", r"\1", re.sub(r"^#(  \{.*|\])$", r"\1", text(FILE), flags=re.MULTILINE), flags=re.MULTILINE
-        )
-    )
+    """The file with every setting switched on: `#name = value`, and the lines of a list that spans several."""
+    lines = [line[1:] if re.match(r"#(\w+ = |  \{|\])", line) else line for line in text(FILE).splitlines()]
+    return tomllib.loads("\n".join(lines))
 
 
 def default(model: type[BaseModel], name: str) -> Any:
