@@ -61,8 +61,9 @@ def _last_part(parts: WindowRows, starts: IndexArray) -> IndexArray:
     """Position of the part with the latest reading of each run; of equally late ones, the highest last value."""
     ends = starts + run_lengths(starts, len(parts)) - 1
     run = np.repeat(np.arange(len(starts)), run_lengths(starts, len(parts)))
-    order: IndexArray = np.lexsort((parts.last, parts.last_time_us, run))
-    return order[ends]
+    order = np.lexsort((parts.last, parts.last_time_us, run))
+    last: IndexArray = order[ends]
+    return last
 
 
 def _special(

@@ -94,10 +94,7 @@ def _tally(
     if slots > _DENSE_SLOTS_PER_VALUE * len(keys) + 65536:
         return _tally_by_sorting(keys, weights, lengths)
     slot = keys + np.repeat(base - low, lengths)
-    if weights is None:
-        tally = np.bincount(slot, minlength=slots)
-    else:
-        tally = np.bincount(slot, weights=weights, minlength=slots).astype(np.int64)  # exact: float64 holds 2**53
+    tally = np.bincount(slot, weights, slots).astype(np.int64, copy=False)  # exact: float64 holds integers to 2**53
     used = np.flatnonzero(tally)
     offset = np.searchsorted(used, np.append(base, slots))
     key = used - np.repeat(base - low, np.diff(offset))

@@ -1,12 +1,13 @@
 """All columns of window rows from readings (`aggregate`), and coarser rows from finer ones (`merge`).
 
-Both are functions of their arguments: any order of the readings gives the same rows, and merging the windows of parts gives the
-window of the whole. docs/kernels.md defines every column.
+Both are functions of their arguments: any order of the readings gives the same rows, and merging the windows of parts
+gives the window of the whole. docs/kernels.md defines every column.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -42,12 +43,12 @@ class SeriesMeta:
 
 @dataclass(frozen=True, slots=True)
 class PreviousReading:
-    """Per local series, the value of its last reading before the readings given; NaN where there is none. float64[m]."""
+    """Per local series, the value of its last reading before those given; NaN where there is none. float64[m]."""
 
     value: FloatArray
 
 
-def aggregate(
+def aggregate(  # noqa: PLR0917 - six columns of the readings, as every caller holds them
     meta: SeriesMeta,
     series_idx: SeriesArray,
     time_us: Int64Array,
@@ -57,7 +58,7 @@ def aggregate(
     length_us: int | Int64Array,
     previous: PreviousReading | None = None,
 ) -> WindowRows:
-    """The window rows of n readings in any order: one row per (series, start), sorted by (series_id, start), revision 0.
+    """The window rows of n readings in any order: one per (series, start), sorted by (series_id, start), revision 0.
 
     `start_us` is the window start of each reading and must not fall as time rises within a series; `length_us` is one
     length or int64[n]. `previous` gives counters the reading their first step starts from.
@@ -70,9 +71,7 @@ def aggregate(
         return empty_rows()
     finite = np.isfinite(values)
     if not finite.all():
-        raise ValueError(
-            f"reading {int(np.argmin(finite))} is not finite; refuse such values before they are aggregated"
-        )
+        raise ValueError(f"reading {int(np.argmin(finite))} is not finite; refuse such values before aggregating")
     lengths = np.broadcast_to(np.asarray(length_us, np.int64), n)
     order = _full_order(series_idx, time_us, values, start_us)
     if order is not None:
@@ -93,11 +92,12 @@ def aggregate(
 def merge(
     meta: SeriesMeta, rows: WindowRows, series_idx: SeriesArray, start_us: Int64Array, length_us: int | Int64Array
 ) -> WindowRows:
-    """Coarser window rows from n finer ones in any order: one row per (series, coarse start), sorted by (series_id, start).
+    """Coarser window rows from n finer ones in any order: one per (series, coarse start), sorted by (series_id, start).
 
-    `start_us` is the coarse start of each finer row. The result is `aggregate` over the readings behind the rows: counts, min,
-    max, first, last, quantiles and sketch exactly, sums to 1e-9. Rows may also be parts of one window that overlap in time;
-    only the increase of a counter is then no more than the sum of the parts'. Revision 0; `expected` from length and interval.
+    `start_us` is the coarse start of each finer row. The result is `aggregate` over the readings behind the rows: counts,
+    min, max, first, last, quantiles and sketch exactly, sums to 1e-9. Rows may also be parts of one window that overlap in
+    time; the increase of a counter is then no more than the sum of the parts'. Revision 0; `expected` from length and
+    interval.
     """
     n = len(rows)
     if len(series_idx) != n or len(start_us) != n:
@@ -129,16 +129,14 @@ def _full_order(
         order = np.lexsort((values, time_us, series))
     in_start = start_us if order is None else start_us[order]
     if (same & (in_start[1:] < in_start[:-1])).any():
-        raise ValueError(
-            "start_us falls while time rises within a series; a window start must be a function of the time"
-        )
+        raise ValueError("start_us falls while time rises within a series; a start must be a function of the time")
     return order
 
 
 def _before(
     meta: SeriesMeta, series: SeriesArray, values: FloatArray, previous: PreviousReading | None
 ) -> FloatArray | None:
-    """The value before each ordered reading in its series, NaN where none is known; None where no series is a counter."""
+    """The value before each ordered reading in its series, NaN: none known; None where no series is a counter."""
     if not (meta.mean_kind == Mean.COUNTER).any():
         return None
     before = np.empty_like(values)
@@ -160,7 +158,7 @@ def _cut(heads: WindowHeads, first: int, last: int) -> WindowHeads:
 def _blocks(starts: IndexArray, n: int) -> list[tuple[int, int]]:
     """Ranges of windows that hold about _BLOCK readings each; a window is never cut."""
     edges = np.unique(np.append(np.searchsorted(starts, np.arange(0, n, _BLOCK)), len(starts))).tolist()
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _by_series_id(rows: WindowRows) -> WindowRows:
