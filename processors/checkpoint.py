@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ from processors.contract.rejects import FrameReject
 from processors.contract.rows import WindowRows
 from processors.cursors import Progress, fence, record_offset_gap, record_progress
 from processors.frame_sequence import FrameSequence
+from processors.judge import Judge
 from processors.ledger import LedgerKey
 from processors.ledger_store import load_sequences, write_ledger, write_letters, write_statements
 from processors.ownership import Owned
@@ -31,8 +32,9 @@ from processors.revision import Revision
 from processors.rollup import write_closing
 from processors.series import METRIC_LIST, NEVER_US, SeriesTable
 from processors.series_store import create_waiting, load_stored_ends
+from processors.stuck_watch import StuckWatch
 from processors.timescale_sink import Outcome, StoredReadings, store_readings
-from processors.windows import OpenReadings, PartitionWindows
+from processors.windows import OpenReadings, PartitionWindows, no_readings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _SET_HERE = int(Flag.LATE | Flag.STUCK)
@@ -77,6 +79,16 @@ class Checkpoint:
         self._connection, self._table, self.owned = connection, table, owned
         self._owner, self._zone, self._future_limit_us = owner, zone, future_limit_us
         self._sequences: dict[LedgerKey, FrameSequence] = {}
+        self._stuck = StuckWatch(table)
+        self._judge = Judge(connection, table, zone)
+
+    async def begin(self) -> None:
+        """Load what judging needs; once, after the take-over."""
+        numbers = [partition[1] for partition, _ in self._windows()]
+        await self._judge.begin(numbers)
+        if self._judge.watches_absence:
+            await self._load_ends(np.arange(len(self._table), dtype=np.intp))
+            await self._judge.begin(numbers)
 
     async def commit(self, frames: Frames, now_us: int) -> Committed:
         """Commit a batch. Every partition in it must be owned.
@@ -92,13 +104,15 @@ class Checkpoint:
         )
         await create_waiting(self._connection, self._table)
         refuse(batch, refused)
+        columns = await self._flagged(columns)
         ready = await asyncio.to_thread(sort_distinct, batch, columns)
         async with self._connection.transaction():
             await self._move_cursors(frames, done)
             new = await self._store(batch, ready, done)
             await self._revise_and_add(new, done)
             self._observe(frames, ready, now_us)
-            await self._close_windows(frames.spans, done)
+            done.changes += await self._judge.refresh(self._watermarks(), now_us)
+            await self._close_and_judge(frames.spans, new, done)
             await self._record(batch)
         for partition, span in frames.spans.items():
             self.owned[partition].next_offset = span.last + 1
@@ -121,7 +135,8 @@ class Checkpoint:
         done = Committed()
         async with self._connection.transaction():
             await fence(self._connection, self._owner, {p: (self.owned[p].next_offset,) * 2 for p in due})
-            await self._close_windows(due, done)
+            done.changes += await self._judge.refresh(self._watermarks(), now_us)
+            await self._close_and_judge(due, None, done)
             await record_progress(self._connection, [self._progress(partition) for partition in due])
         return done
 
@@ -155,15 +170,27 @@ class Checkpoint:
                 f"{partition[0]}/{partition[1]}: {span.records} records {span.first}..{span.last}, expected from {owned.next_offset} on"
             )
 
+    async def _load_ends(self, series: npt.NDArray[np.intp]) -> None:
+        await load_stored_ends(self._connection, self._table, series, self._closed_until()[series])
+
+    async def _flagged(self, columns: Columns) -> Columns:
+        """Flags that are set here, by order of arrival; what the frame says of them is not believed."""
+        if len(columns) == 0:
+            return columns
+        series = np.unique(columns.series).astype(np.intp)
+        unread = series[~self._table.column("loaded")[series]]
+        await self._load_ends(unread)
+        await self._stuck.remember(self._connection, unread)
+        stuck = await asyncio.to_thread(self._stuck.flags, columns)
+        return replace(columns, flags=(columns.flags & ~_SET_HERE) | stuck)
+
     async def _store(self, batch: Batch, ready: Sorted, done: Committed) -> Sorted:
         """Store the distinct readings; returns those that were new, with their final flags."""
         columns = ready.columns
         if len(columns) == 0:
             settle(batch, np.empty(0, np.int32))
             return ready
-        series = np.unique(columns.series).astype(np.intp)
-        await load_stored_ends(self._connection, self._table, series, self._closed_until()[series])
-        flags = (columns.flags & ~_SET_HERE) | np.where(self._is_late(ready), int(Flag.LATE), 0).astype(np.int32)
+        flags = columns.flags | np.where(self._is_late(ready), int(Flag.LATE), 0).astype(np.int32)
         readings = StoredReadings(
             self._table.column("series_id")[columns.series], columns.time_us, columns.values, flags
         )
@@ -236,15 +263,22 @@ class Checkpoint:
                 of_partition = ready.columns.time_us[ready.partition == partition[1]]
                 clock.observe(of_partition, append_us=span.last_append_ms * 1000, now_us=now_us)
 
-    async def _close_windows(self, partitions: Iterable[Partition], done: Committed) -> None:
+    async def _close_and_judge(self, partitions: Iterable[Partition], new: Sorted | None, done: Committed) -> None:
         for partition in partitions:
             windows, clock = self.owned[partition].windows, self.owned[partition].clock
-            if windows is None or clock is None or not windows.is_due(clock.value_us):
+            if windows is None or clock is None or clock.value_us is None:
                 continue
-            closing = await asyncio.to_thread(windows.close, clock.value_us)
-            if closing is not None:
-                written = await write_closing(self._connection, self._table, self._zone, closing, partition[1])
-                done.count_windows(written, "closed")
+            closed: dict[str, WindowRows] = {}
+            if windows.is_due(clock.value_us):
+                closing = await asyncio.to_thread(windows.close, clock.value_us)
+                if closing is not None:
+                    closed = await write_closing(self._connection, self._table, self._zone, closing, partition[1])
+                    done.count_windows(closed, "closed")
+            readings = no_readings() if new is None else _readings_of(new, partition[1])
+            done.changes += await self._judge.judge(partition[1], readings, closed, clock.value_us)
+
+    def _watermarks(self) -> dict[int, int | None]:
+        return {partition[1]: owned.clock.value_us for partition, owned in self.owned.items() if owned.clock is not None}
 
     async def _record(self, batch: Batch) -> None:
         await write_letters(self._connection, batch.letters)
@@ -265,3 +299,8 @@ class Checkpoint:
             duplicate=sum(count.duplicate for count in counts),
             dead=sum(count.dead for count in counts) + (0 if batch is None else batch.unattributed.get(partition, 0)),
         )
+
+
+def _readings_of(new: Sorted, number: int) -> OpenReadings:
+    columns = new.columns.take(new.partition == number)
+    return OpenReadings(columns.series, columns.time_us, columns.values, columns.flags)

@@ -200,6 +200,7 @@ class Session:
             self._connection, table, owned, owner=owner, zone=self._city.zone,
             future_limit_us=int(self._settings.future_limit_s * 1e6),
         )  # fmt: skip
+        await self._checkpoint.begin()
         self._source.rewind({partition: state.next_offset for partition, state in owned.items()})
         self._progress_at = time.monotonic()
         self._metrics.owned.set(len(owned))

@@ -24,7 +24,6 @@ class ProcessorSettings(BaseModel):
     """Without a frame for this long, the watermark of a partition moves on at the pace of the wall clock."""
     future_limit_s: float = Field(86_400.0, ge=300, le=31_536_000)
     """Readings further ahead than this are dead letters: they would make chunks in years nobody looks at."""
-    stuck_detection: bool = True
     session_timeout_ms: int = Field(45_000, ge=6_000, le=300_000)
     stuck_after_s: float = Field(60.0, ge=5, le=3_600)
     """A partition with records waiting and no progress for this long ends the session, which then starts again."""

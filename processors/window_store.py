@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from processors.contract.rows import WindowRows
 from processors.contract.tables import WINDOW_COLUMNS, WINDOW_TABLES
+from processors.database_session import copy_binary
 from processors.kernels.windows_of import empty_rows
 from processors.pgcopy import windows_copy
 from processors.windows import OpenReadings
