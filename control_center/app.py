@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from control_center.alarms.feed import AlarmFeed
@@ -36,7 +36,6 @@ from processors.contract.rules import Rule
 
 _log = logging.getLogger(__name__)
 
-API: Final = "/api/v1"
 RESOURCES: Final = (devices, series, readings, windows, alarms, ledger, now)
 """Every resource of the API; each file says its own paths."""
 
@@ -70,10 +69,8 @@ def create_app(config: ControlConfig) -> FastAPI:
         title="CityNerve", version=version("citynerve"), description="The control center's API. Times are RFC 3339, UTC.",
         openapi_url="/api/openapi.json", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False,
     )  # fmt: skip
-    api = APIRouter(prefix=API, dependencies=[Depends(refuse_unknown_parameters)])
     for resource in RESOURCES:
-        api.include_router(resource.router)
-    app.include_router(api)
+        app.include_router(resource.router, dependencies=[Depends(refuse_unknown_parameters)])
     app.include_router(operations.router)
     app.include_router(pages.router)
     pages.install_page(app)

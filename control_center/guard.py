@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from control_center.api.errors import language_of, refusal
+from control_center.api.errors import BodyTooLargeError, language_of, refusal
 from control_center.metrics import ControlMetrics
 from control_center.settings import ControlSettings
 
@@ -94,10 +94,6 @@ class Guard:
         self._metrics.http_seconds.labels(f"{method} {route}").observe(seconds)
 
 
-class BodyTooLargeError(Exception):
-    """A body without a length turned out larger than allowed."""
-
-
 def _limited(receive: Receive, limit: int) -> Receive:
     taken = 0
 
@@ -106,7 +102,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > limit:
-            raise BodyTooLargeError
+            raise BodyTooLargeError(limit)
         return message
 
     return limited

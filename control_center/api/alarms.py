@@ -9,14 +9,14 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Query
 
 from control_center.api.errors import ApiError
-from control_center.api.parameters import AlarmPath, Cursor, Filter, Lang, Limit, PartsOf, cursor_key, cut
+from control_center.api.parameters import API, AlarmPath, Cursor, Filter, Lang, Limit, PartsOf, cursor_key, cut
 from control_center.api.payloads import Acknowledgement, AlarmDetail, AlarmItem, JsonResponse, Page, alarm_item
 from control_center.cursors import encode_cursor
 from control_center.parts import Parts
 from control_center.rows import AlarmRow
 from processors.contract.rules import Severity
 
-router = APIRouter(tags=["alarms"])
+router = APIRouter(prefix=API, tags=["alarms"])
 
 StateFilter = Literal["open", "raised", "acknowledged", "cleared", "all"]
 _STATES: Final[dict[str, tuple[str, ...] | None]] = {

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 
 from control_center.api.errors import ApiError
 from control_center.api.parameters import (
+    API,
     NO_CONTROL_CHARACTERS,
     Cursor,
     DevicePath,
@@ -22,7 +23,7 @@ from control_center.api.payloads import DeviceDetail, JsonResponse, Page
 from control_center.cursors import encode_cursor
 from control_center.rows import Device
 
-router = APIRouter(tags=["devices"])
+router = APIRouter(prefix=API, tags=["devices"])
 Search = Annotated[
     str | None,
     Query(max_length=200, pattern=NO_CONTROL_CHARACTERS, description="a part of the id or the name, in any case"),

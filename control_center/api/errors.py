@@ -52,6 +52,14 @@ class ApiError(Exception):
         self.values = values
 
 
+class BodyTooLargeError(Exception):
+    """A body that did not say its length turned out larger than the limit (bytes)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"more than {limit} bytes")
+        self.limit = limit
+
+
 def language_of(request: Request) -> Language:
     """?lang= where it is one of ours, else Accept-Language, else English."""
     asked = request.query_params.get("lang")
@@ -102,6 +110,8 @@ async def _http(request: Request, error: Exception) -> Response:
         return refusal(404, "not_found", language)
     if error.status_code >= 500:
         return refusal(error.status_code, "internal", language)
+    if isinstance(error.__cause__, BodyTooLargeError):  # FastAPI wraps whatever goes wrong while it reads a body
+        return refusal(413, "body_too_large", language, limit=error.__cause__.limit)
     # what is left is FastAPI's answer to a body it cannot read at all
     return refusal(error.status_code, "invalid_body", language)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from control_center.api.parameters import Cursor, Filter, Limit, PartsOf, cursor_key, cut
+from control_center.api.parameters import API, Cursor, Filter, Limit, PartsOf, cursor_key, cut
 from control_center.api.payloads import DeadLetterItem, JsonResponse, LedgerPage, Page, dead_letter_item
 from control_center.cursors import encode_cursor
 from ingest.contract.rejects import RejectReason
 
-router = APIRouter(tags=["ledger"])
+router = APIRouter(prefix=API, tags=["ledger"])
 
 
 @router.get("/ledger", response_model=LedgerPage)

@@ -8,12 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from control_center.api.errors import ApiError
-from control_center.api.parameters import Lang, PartsOf
+from control_center.api.parameters import API, Lang, PartsOf
 from control_center.api.payloads import CityItem, JsonResponse, LiveSnapshot, StatusItem
 from control_center.api.sse import EventStream
 from control_center.texts import LANGUAGES
 
-router = APIRouter(tags=["live"])
+router = APIRouter(prefix=API, tags=["live"])
 
 
 @router.get("/live", response_model=LiveSnapshot)

@@ -16,6 +16,7 @@ from control_center.parts import Parts
 from control_center.rows import Series
 from control_center.texts import Language
 
+API: Final = "/api/v1"
 NO_CONTROL_CHARACTERS: Final = r"^[^\x00-\x1f\x7f]*$"
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -77,7 +78,7 @@ class TimeRange:
 def refuse_unknown_parameters(request: Request, _: Lang) -> None:
     """A misspelt filter must not answer with everything."""
     known: dict[str, frozenset[str]] = request.app.state.query_parameters
-    names = known.get(getattr(request.scope.get("route"), "path", ""), frozenset())
+    names = known.get(getattr(request.scope.get("route"), "path_format", ""), frozenset())
     for name in request.query_params:
         if name not in names:
             raise ApiError(422, "unknown_parameter", names=", ".join(sorted(names)))

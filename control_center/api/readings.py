@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter
 
 from control_center.api.parameters import (
+    API,
     Cursor,
     From,
     LongLimit,
@@ -22,7 +23,7 @@ from control_center.api.payloads import JsonResponse, Page
 from control_center.cursors import encode_cursor
 from control_center.rows import StoredReading
 
-router = APIRouter(tags=["readings"])
+router = APIRouter(prefix=API, tags=["readings"])
 
 
 @router.get("/readings", response_model=Page[StoredReading])

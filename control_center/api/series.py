@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from control_center.api.parameters import Cursor, Filter, Limit, PartsOf, cursor_key, cut
+from control_center.api.parameters import API, Cursor, Filter, Limit, PartsOf, cursor_key, cut
 from control_center.api.payloads import JsonResponse, Page
 from control_center.cursors import encode_cursor
 from control_center.rows import Series
 
-router = APIRouter(tags=["series"])
+router = APIRouter(prefix=API, tags=["series"])
 
 
 @router.get("/series", response_model=Page[Series])

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 
 from control_center.api.parameters import (
+    API,
     Cursor,
     From,
     LongLimit,
@@ -24,7 +25,7 @@ from control_center.api.payloads import JsonResponse, Page
 from control_center.cursors import encode_cursor
 from control_center.rows import Window
 
-router = APIRouter(tags=["windows"])
+router = APIRouter(prefix=API, tags=["windows"])
 
 _DEFAULT_DAYS: Final = {"1m": 1, "15m": 7, "1h": 30, "1d": 365}
 _LIMIT_FACTOR: Final = {"1m": 1, "15m": 10, "1h": 100, "1d": 100}
