@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local import postgresql, readiness
@@ -13,12 +13,13 @@ from deploy.local.readiness import HOST
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One of our services: its command, and the setting that holds its HTTP port."""
+    """One of our services: its command, the section of its settings, its port in [local], and what it sets differently."""
 
     name: str
     arguments: tuple[str, ...]
     section: str
     port_name: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 SERVICES = (
@@ -26,7 +27,13 @@ SERVICES = (
     Service("process", ("process", "run"), "processors", "processor_port"),
     Service("control", ("control", "run"), "control", "control_port"),
 )
-SECOND_PROCESSOR = Service("process2", ("process", "run"), "processors", "second_processor_port")
+SECOND_PROCESSOR = Service(
+    "process2",
+    ("process", "run"),
+    "processors",
+    "second_processor_port",
+    {"CITYNERVE_PROCESSORS__NAME": "processor-2"},
+)
 """Started by tests and by hand: a second member of the consumer group."""
 
 
@@ -35,13 +42,13 @@ def citynerve_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "deploy.cli", *arguments]
 
 
-def stack_settings(ports: Ports) -> dict[str, dict[str, str | int]]:
-    """The settings every command needs to work with the stack, by section."""
+def stack_settings(ports: Ports, data: Path) -> dict[str, dict[str, str | int]]:
+    """The settings every command needs to work with the stack, by section; `data` is the stack's data folder."""
     return {
         "mqtt": {"host": HOST, "port": ports.mqtt_port},
         "kafka": {"bootstrap": f"{HOST}:{ports.kafka_port}"},
         "database": {"dsn": postgresql.dsn(ports.postgres_port)},
-        "ingest": {"http_port": ports.ingest_port},
+        "ingest": {"http_port": ports.ingest_port, "state_dir": str(data / "ingest")},
         "processors": {"http_port": ports.processor_port},
         "control": {
             "http_port": ports.control_port,

@@ -204,6 +204,7 @@ class LocalStack:
             "CITYNERVE_CONFIG": str(self.settings_file),
             f"CITYNERVE_{spec.section.upper()}__HTTP_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
+            **spec.environment,
             **(environment or {}),
         }
         record = self._launch(
@@ -222,7 +223,7 @@ class LocalStack:
         """Write the stack's settings file: those of `own` with the stack's addresses over them."""
         self.place.make()
         given = tomllib.loads(own.read_text(encoding="utf-8")) if own is not None else {}
-        merged = services.merged_settings(given, services.stack_settings(self.ports))
+        merged = services.merged_settings(given, services.stack_settings(self.ports, self.place.folder / "data"))
         self.settings_file.write_text(services.to_toml(merged), encoding="utf-8")
         return self.settings_file
 

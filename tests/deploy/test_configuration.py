@@ -106,11 +106,12 @@ def test_every_template_is_rendered_whole(tmp_path: Path) -> None:
 
 
 def test_the_settings_file_is_toml_and_holds_every_address_of_the_stack() -> None:
-    document = tomllib.loads(to_toml(stack_settings(PORTS)))
+    document = tomllib.loads(to_toml(stack_settings(PORTS, Path("/data"))))
     assert document["mqtt"] == {"host": "127.0.0.1", "port": 11883}
     assert document["kafka"] == {"bootstrap": "127.0.0.1:19092"}
     assert document["database"] == {"dsn": "postgresql://citynerve@127.0.0.1:15432/citynerve"}
     assert document["control"]["alertmanager_url"] == "http://127.0.0.1:19094"
+    assert document["ingest"]["state_dir"] == "/data/ingest"
     for service in SERVICES:
         assert document[service.section]["http_port"] == getattr(PORTS, service.port_name)
 
@@ -121,7 +122,7 @@ def test_the_users_settings_stay_but_the_stacks_addresses_win() -> None:
         "mqtt": {"port": 1, "keepalive_s": 60},
         "local": {"mqtt_port": 1},
     }
-    document = tomllib.loads(to_toml(merged_settings(own, stack_settings(PORTS))))
+    document = tomllib.loads(to_toml(merged_settings(own, stack_settings(PORTS, Path("/data")))))
     assert document["city"] == {"name": 'Huế "cố đô"', "latitude": 16.46}
     assert document["mqtt"] == {"port": 11883, "keepalive_s": 60, "host": "127.0.0.1"}
     assert "local" not in document
@@ -132,10 +133,11 @@ def test_lists_tables_and_truth_values_survive_the_settings_file() -> None:
     assert tomllib.loads(to_toml(own)) == own
 
 
-def test_a_second_processor_differs_in_nothing_but_name_and_port() -> None:
+def test_a_second_processor_differs_in_nothing_but_names_and_port() -> None:
     first = next(service for service in SERVICES if service.name == "process")
     assert (SECOND_PROCESSOR.arguments, SECOND_PROCESSOR.section) == (first.arguments, first.section)
     assert SECOND_PROCESSOR.port_name != first.port_name
+    assert SECOND_PROCESSOR.environment == {"CITYNERVE_PROCESSORS__NAME": "processor-2"}
 
 
 def test_our_services_run_by_the_python_of_the_launcher() -> None:
