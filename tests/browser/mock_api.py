@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from tests.browser.mock_city import Item, MockCity, iso, now, signal
 
 CONTENT_SECURITY_POLICY = "default-src 'self'"
+EVERY_S = 0.25
 STEP_S = {"1m": 60, "15m": 900, "1h": 3600}
 GAP_FROM, GAP_TO = timedelta(hours=2, minutes=30), timedelta(hours=2)
 SHORT_GAP_FROM, SHORT_GAP_TO = timedelta(minutes=30), timedelta(minutes=22)
@@ -30,9 +31,14 @@ class Wire:
     mute: bool = False
     refuse: bool = False
     fail: dict[str, int] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
     last_event_ids: list[str | None] = field(default_factory=list)
     next_id: int = 1
     generation: int = 0
+
+    def drop(self) -> None:
+        """Ends all open streams."""
+        self.generation += 1
 
     def send(self, event: str, data: Item) -> None:
         for queue in self.queues:
@@ -68,6 +74,7 @@ def create(city: MockCity, wire: Wire, dist: Path) -> FastAPI:
 def add_headers(app: FastAPI, wire: Wire) -> None:
     @app.middleware("http")
     async def policy(request: Request, call_next: Any) -> Response:
+        wire.requests.append(request.url.path)
         status = wire.fail.get(request.url.path)
         if status is not None:
             return JSONResponse({"error": {"code": "made_to_fail", "message": "database unreachable"}}, status)
@@ -167,21 +174,21 @@ def add_alarms(app: FastAPI, city: MockCity, wire: Wire) -> None:
         if not body.get("by", "").strip():
             raise HTTPException(422)
         alarm |= {"state": "acknowledged", "acknowledged_by": body["by"], "acknowledged_at": iso(now())}
-        item = city.alarm_item(alarm, language_of(lang, accept_language))
-        wire.send("alarm", item)
-        return item
+        wire.send("alarm", alarm)
+        return city.alarm_item(alarm, language_of(lang, accept_language))
 
 
 def add_stream(app: FastAPI, city: MockCity, wire: Wire) -> None:
     @app.get("/api/v1/stream")
-    async def stream(last_event_id: str | None = Header(None)) -> Response:
+    async def stream(request: Request, lang: str = "en") -> Response:
         if wire.refuse:
             return Response(status_code=503)
-        wire.last_event_ids.append(last_event_id)
-        return StreamingResponse(events(city, wire), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        last = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+        wire.last_event_ids.append(last)
+        return StreamingResponse(events(city, wire, lang), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def events(city: MockCity, wire: Wire) -> AsyncIterator[str]:
+async def events(city: MockCity, wire: Wire, language: str) -> AsyncIterator[str]:
     queue: asyncio.Queue[tuple[str, Item]] = asyncio.Queue()
     wire.queues.add(queue)
     generation, tick = wire.generation, 0
@@ -190,13 +197,15 @@ async def events(city: MockCity, wire: Wire) -> AsyncIterator[str]:
         while generation == wire.generation:
             if not wire.mute:
                 queue.put_nowait(("live", {"items": city.live_items(0.05)}))
-                if tick % 2 == 0:
+                if tick % 4 == 0:
                     queue.put_nowait(("status", city.status()))
                 while not queue.empty():
                     name, data = queue.get_nowait()
+                    data = city.alarm_item(data, language) if name == "alarm" else data
                     wire.next_id += 1
                     yield f"id: {wire.next_id}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
             tick += 1
-            await asyncio.sleep(0.5)
+            city.catch_up(EVERY_S)
+            await asyncio.sleep(EVERY_S)
     finally:
         wire.queues.discard(queue)

@@ -73,6 +73,8 @@ class MockCity:
     silent: set[str] = field(default_factory=set)
     unaccounted: int = 0
     age: timedelta = timedelta(0)
+    catch_up_speed: float = 0.0
+    pinned: dict[str, float] = field(default_factory=dict)
     started: datetime = field(default_factory=now)
 
     @classmethod
@@ -133,7 +135,8 @@ class MockCity:
                          acknowledged_by="Lan", acknowledged_at=iso(ago - timedelta(hours=2.8)),
                          cleared_at=iso(ago - timedelta(hours=2.5)))  # fmt: skip
         self.raise_alarm(sorted(self.silent)[3], "silent", "warning", raised_at=iso(ago - timedelta(minutes=48)),
-                         detail={"interval_s": 60, "missed_intervals": 3})  # fmt: skip
+                         raised_value=180.0, detail={"last_reading": iso(ago - timedelta(minutes=51)), "held_s": 0.0,
+                                                     "expected_interval_s": 60.0, "missed_intervals": 3.0})  # fmt: skip
         self.raise_alarm(self.device_of_kind("air_quality", 4)["device"], "pm25-high", "warning", raised_value=61.7, **pm,
                          raised_at=iso(ago - timedelta(minutes=31)), state="acknowledged", acknowledged_by="Nguyễn Thị Lan",
                          acknowledged_at=iso(ago - timedelta(minutes=27)))  # fmt: skip
@@ -158,8 +161,15 @@ class MockCity:
             age = timedelta(hours=1, minutes=20) if one["device"] in self.silent else timedelta(seconds=random.random() * 3)
             time = at - age
             items.append({"device": one["device"], "metric": one["metric"], "time": iso(time),
-                          "value": signal(one["device"], one["metric"], time.timestamp())})  # fmt: skip
+                          "value": self.value(one["device"], one["metric"], time)})  # fmt: skip
         return items
+
+    def value(self, device: str, metric: str, time: datetime) -> float:
+        return self.pinned.get(device, signal(device, metric, time.timestamp()))
+
+    def catch_up(self, wall_s: float) -> None:
+        """Lets a backlog shrink as `catch_up_speed` seconds of event time a second."""
+        self.age = max(timedelta(0), self.age - timedelta(seconds=wall_s * self.catch_up_speed))
 
     def totals(self) -> Item:
         seconds = (now() - self.started).total_seconds() + 7200

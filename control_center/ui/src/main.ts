@@ -26,7 +26,6 @@ const LEDGER_EVERY_S = 5;
 const CATALOGUE_AT_MOST_EVERY_MS = 10_000;
 const RETRY_AFTER_MS = 5_000;
 const MOST_ALARMS = 300;
-const ALARMS_AFTER_MS = 1_000;
 
 const state = new CityState();
 
@@ -83,18 +82,6 @@ function loadAll(): void {
   void fetchStatus().then((status) => state.takeStatus(status), () => undefined); // the stream brings the next one within a second
 }
 
-let alarmsAsked = false;
-
-/** The stream speaks one language to everyone: the operator's own follows in a moment, once for a burst of alarms. */
-function reloadAlarmsSoon(): void {
-  if (alarmsAsked) return;
-  alarmsAsked = true;
-  setTimeout(() => {
-    alarmsAsked = false;
-    void insist("alarms", loadAlarms);
-  }, ALARMS_AFTER_MS);
-}
-
 let catalogueAskedMs = 0;
 
 /** A device nobody has seen before sends: ask who it is, but not once for each of a thousand. */
@@ -104,14 +91,11 @@ function refreshCatalogue(): void {
   void insist("devices", loadCatalogue);
 }
 
-const stream = new Stream("/api/v1/stream", {
+const stream = new Stream(language, {
   live: (items) => {
     if (state.takeLive(items)) refreshCatalogue();
   },
-  alarm: (alarm) => {
-    state.takeAlarm(alarm);
-    reloadAlarmsSoon();
-  },
+  alarm: (alarm) => state.takeAlarm(alarm),
   status: (status) => state.takeStatus(status),
   reset: loadAll,
   connection: (connection) => {
@@ -129,8 +113,11 @@ new DeviceSearch(state);
 showTabs(state);
 const map = new CityMap(state);
 rememberSelection(state);
-onLanguage(() => void insist("alarms", loadAlarms));
 setLanguage(language());
+onLanguage(() => {
+  void insist("alarms", loadAlarms);
+  stream.restart();
+});
 
 loadAll();
 stream.start();

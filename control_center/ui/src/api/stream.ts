@@ -20,24 +20,30 @@ const WATCH_EVERY_MS = 1_000;
 
 /**
  * Server-sent events with resume. EventSource repeats Last-Event-ID by itself after a drop. Where it gives up (an answer other than
- * 200) or hangs on a half-open connection, a new one is opened and everything fetched anew, since a new EventSource knows no last id.
+ * 200), hangs on a half-open connection, or the language changes, a new one is opened that names the last event in its address.
  */
 export class Stream {
   private source: EventSource | null = null;
   private heardAt = Date.now();
   private triedAt = Date.now();
+  private lastEventId = "";
   private state: Connection = "connecting";
-  private readonly url: string;
+  private readonly language: () => string;
   private readonly events: StreamEvents;
 
-  constructor(url: string, events: StreamEvents) {
-    this.url = url;
+  constructor(language: () => string, events: StreamEvents) {
+    this.language = language;
     this.events = events;
   }
 
   start(): void {
     this.open();
     setInterval(() => this.watch(), WATCH_EVERY_MS);
+  }
+
+  /** Goes on in the language chosen now. */
+  restart(): void {
+    this.open();
   }
 
   /** Milliseconds since the last event of any kind. */
@@ -48,7 +54,9 @@ export class Stream {
   private open(): void {
     this.source?.close();
     this.triedAt = Date.now();
-    const source = new EventSource(this.url);
+    const parameters = new URLSearchParams({ lang: this.language() });
+    if (this.lastEventId !== "") parameters.set("last_event_id", this.lastEventId);
+    const source = new EventSource(`/api/v1/stream?${parameters}`);
     this.source = source;
     this.on(source, "live", (data) => this.events.live((data as { items: LiveItem[] }).items));
     this.on(source, "alarm", (data) => this.events.alarm(data as Alarm));
@@ -60,6 +68,7 @@ export class Stream {
   private on(source: EventSource, name: string, handle: (data: unknown) => void): void {
     source.addEventListener(name, (event: MessageEvent<string>) => {
       this.heardAt = Date.now();
+      if (event.lastEventId !== "") this.lastEventId = event.lastEventId;
       this.become("live");
       handle(event.data === "" ? {} : JSON.parse(event.data));
     });
@@ -70,9 +79,7 @@ export class Stream {
     if (silence > SILENT_AFTER_MS && this.state === "live") this.become("silent");
     const gaveUp = this.source?.readyState === EventSource.CLOSED;
     const hangs = this.source?.readyState === EventSource.OPEN && silence > HANGS_AFTER_MS;
-    if ((!gaveUp && !hangs) || Date.now() - this.triedAt < TRY_EVERY_MS) return;
-    this.open();
-    this.events.reset();
+    if ((gaveUp || hangs) && Date.now() - this.triedAt >= TRY_EVERY_MS) this.open();
   }
 
   private become(state: Connection): void {

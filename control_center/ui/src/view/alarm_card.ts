@@ -42,7 +42,7 @@ export function alarmCard(alarm: Alarm, nowMs: number, busy: boolean, actions: A
         element("span", { class: "alarm-device", text: alarm.name || alarm.device }),
         alarm.metric === null ? null : element("span", { class: "quiet", text: named("metric", alarm.metric) }),
       ]),
-      values(alarm),
+      alarm.metric === null ? silence(alarm, nowMs) : values(alarm),
       alarm.advice && alarm.state !== "cleared" ? element("p", { class: "alarm-advice", text: alarm.advice }) : null,
       foot(alarm, nowMs, busy, actions),
     ],
@@ -59,7 +59,7 @@ export function sinceText(alarm: Alarm, nowMs: number): string {
 }
 
 function values(alarm: Alarm): HTMLElement | null {
-  if (alarm.raised_value === null) return silence(alarm);
+  if (alarm.raised_value === null) return null;
   const threshold = thresholdOf(alarm);
   const column = alarm.detail?.["column"];
   const source = alarm.detail?.["source"];
@@ -75,13 +75,14 @@ function values(alarm: Alarm): HTMLElement | null {
   ]);
 }
 
-/** An absence alarm has no value: what is known is since when nothing came. */
-function silence(alarm: Alarm): HTMLElement | null {
-  const expected = alarm.detail?.["interval_s"] ?? alarm.detail?.["expected_interval_s"];
-  if (typeof expected !== "number") return null;
-  return element("p", { class: "alarm-values" }, [
-    element("span", { class: "quiet", text: t("alarm.expected_every", { age: formatAge(expected) }) }),
-  ]);
+/** An alarm of absence: what is known is the last reading, and how often one is expected. */
+function silence(alarm: Alarm, nowMs: number): HTMLElement {
+  const last = alarm.detail?.["last_reading"];
+  const expected = alarm.detail?.["expected_interval_s"];
+  const parts: string[] = [];
+  if (typeof last === "string") parts.push(t("alarm.last_reading", { time: moment(Date.parse(last), nowMs) }));
+  if (typeof expected === "number") parts.push(t("alarm.expected_every", { age: formatAge(expected) }));
+  return element("p", { class: "alarm-values quiet", text: parts.join(" · ") });
 }
 
 function foot(alarm: Alarm, nowMs: number, busy: boolean, actions: AlarmActions): HTMLElement {
@@ -104,7 +105,7 @@ function foot(alarm: Alarm, nowMs: number, busy: boolean, actions: AlarmActions)
   }
   if (alarm.cleared_at !== null) {
     const time = moment(Date.parse(alarm.cleared_at), nowMs);
-    const value = alarm.cleared_value === null ? "" : formatWithUnit(alarm.cleared_value, alarm.unit);
+    const value = alarm.cleared_value === null || alarm.metric === null ? "" : formatWithUnit(alarm.cleared_value, alarm.unit);
     lines.push(element("p", { class: "alarm-cleared", text: t(value === "" ? "alarm.cleared" : "alarm.cleared_at", { time, value }) }));
   }
   return element("div", { class: "alarm-foot" }, lines);

@@ -3,6 +3,7 @@ import type { Alarm, Severity } from "../api/shapes.ts";
 import type { CityState } from "../state/city_state.ts";
 import { language, onLanguage, t } from "../text/catalogue.ts";
 import { formatCount } from "../text/numbers.ts";
+import { cityZone } from "../text/times.ts";
 import { alarmCard, SEVERITY_SHAPES, sinceText, type AlarmActions } from "./alarm_card.ts";
 import { arrange, button, byId, element, icon, setText } from "./element.ts";
 import { askOperatorName, operatorName } from "./operator_name.ts";
@@ -58,6 +59,7 @@ export class AlarmList {
       this.show();
       this.announce();
     });
+    state.on(["city"], () => this.show());
     state.on(["tick"], () => this.tick());
     onLanguage(() => this.show());
     this.show();
@@ -90,7 +92,7 @@ export class AlarmList {
   /** The card made before, unless what it shows has changed; only its age is restated in place. */
   private card(alarm: Alarm, now: number): HTMLElement {
     const busy = this.busy.has(alarm.alarm_id);
-    const made = JSON.stringify([alarm, busy, language()]);
+    const made = JSON.stringify([alarm, busy, language(), cityZone()]);
     const known = this.cards.get(alarm.alarm_id);
     if (known?.made === made) {
       const since = known.node.querySelector(".alarm-since");
