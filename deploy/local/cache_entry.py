@@ -34,7 +34,10 @@ def cached(name: str, recipe: str, build: Callable[[Path, Path], None]) -> Path:
     with locked(name):
         if _stamp_of(final) == wanted:
             return final
-        folder = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+        beside = f".{final.name}-"
+        for left in final.parent.glob(f"{beside}*"):  # of a build that was killed: we hold the lock
+            shutil.rmtree(left)
+        folder = Path(tempfile.mkdtemp(prefix=beside, dir=final.parent))
         try:
             folder.chmod(0o755)
             build(folder, final)

@@ -1,7 +1,7 @@
 """A folder of unpacked Debian packages that runs on any glibc host: its own libc, loader and libraries."""
 
 import hashlib
-import tempfile
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,22 +48,23 @@ class Prefix:
 
     def _build(self, folder: Path, final: Path, patchelf: Path) -> None:
         need_space(folder, self.needed_mb, f"unpacking {', '.join(self.packages)}")
-        with tempfile.TemporaryDirectory(prefix="citynerve-apt-", dir=folder.parent) as work_name:
-            work = Path(work_name)
-            with step(f"{self.name}: package index of Debian {self.suite}"):
-                apt = debian_apt.Apt(work, self.suite, debian_apt.host_mirror(), debian_apt.keyring(work))
-                apt.update()
-                chosen = closure(read_index(apt.index()), self.packages)
-            for sentence in replaced_pins(chosen, self.pins):
-                say(f"{self.name}: {sentence}")
-            with step(f"{self.name}: downloading {len(chosen)} packages"):
-                archives = apt.download([f"{p.name}={p.version}" for p in chosen], work / "archives")
-            with step(f"{self.name}: unpacking"):
-                with ThreadPoolExecutor(2) as pool:
-                    list(pool.map(lambda archive: debian_apt.unpack(archive, folder), archives))
-                count = elf_files.relocate(folder, final, patchelf)
-                for program, path in self.relative_paths.items():
-                    elf_files.make_path_relative(folder / program, path)
-                for program, library in self.added_libraries.items():
-                    elf_files.add_library(folder / program, library, patchelf)
-            say(f"{self.name}: {count} programs and libraries set to the folder's own libc")
+        work = folder / ".apt"
+        work.mkdir()
+        with step(f"{self.name}: package index of Debian {self.suite}"):
+            apt = debian_apt.Apt(work, self.suite, debian_apt.host_mirror(), debian_apt.keyring(work))
+            apt.update()
+            chosen = closure(read_index(apt.index()), self.packages)
+        for sentence in replaced_pins(chosen, self.pins):
+            say(f"{self.name}: {sentence}")
+        with step(f"{self.name}: downloading {len(chosen)} packages"):
+            archives = apt.download([f"{p.name}={p.version}" for p in chosen], work / "archives")
+        with step(f"{self.name}: unpacking"):
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda archive: debian_apt.unpack(archive, folder), archives))
+            count = elf_files.relocate(folder, final, patchelf)
+            for program, path in self.relative_paths.items():
+                elf_files.make_path_relative(folder / program, path)
+            for program, library in self.added_libraries.items():
+                elf_files.add_library(folder / program, library, patchelf)
+        say(f"{self.name}: {count} programs and libraries set to the folder's own libc")
+        shutil.rmtree(work)

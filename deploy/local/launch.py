@@ -23,6 +23,7 @@ def bring_up(stack: LocalStack, *, own_settings: Path | None, fresh: bool, with_
     with stack.locked():
         if fresh:
             stack.wipe()
+        stack.check_ports_unchanged()
         services = SERVICES if with_services else ()
         own = [service.name for service in services]
         running = stack.records

@@ -19,6 +19,7 @@ import psutil
 from deploy.local.trouble import Trouble
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+LOG_LIMIT_BYTES = 20_000_000
 _POLL_S = 0.02
 _KILL_BUDGET_S = 10.0
 
@@ -53,6 +54,7 @@ def start(
     Raises Trouble where it cannot be started at all.
     """
     identity = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+    rotate(log)
     with log.open("ab") as output:
         try:
             process = subprocess.Popen(
@@ -69,6 +71,12 @@ def start(
     save(record, folder)
     process.returncode = 0  # silences Popen's warning about a child left running: `is_alive` reaps it
     return record
+
+
+def rotate(log: Path, limit_bytes: int = LOG_LIMIT_BYTES) -> None:
+    """Put a long log aside as `<log>.1`, so that a stack started again and again does not fill the disk."""
+    if log.exists() and log.stat().st_size > limit_bytes:
+        log.replace(log.with_name(f"{log.name}.1"))
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:

@@ -164,6 +164,13 @@ class LocalStack:
         say(f"{server.name} is ready on port {port} after {took_s:.1f} s")
         return None
 
+    def check_ports_unchanged(self) -> None:
+        """Raise Trouble where something runs on another port than the settings now say."""
+        for name, record in self.records.items():
+            if name in SERVERS and record.port != self._port(name):
+                msg = f"{name} runs on port {record.port} and the settings now say {self._port(name)}; "
+                raise Trouble(msg + "stop the stack with `citynerve down` first")
+
     def _launch(
         self,
         name: str,
@@ -296,10 +303,15 @@ class LocalStack:
         records = self.all_records()
         if not records:
             return []
-        return [
-            _status(records[name]) if name in records else Status(name, 0, self._port(name), reason="not running")
-            for name in dict.fromkeys([*SERVERS, *self._wanted(), *records])
-        ]
+        names = dict.fromkeys([*SERVERS, *self._wanted(), *records])
+
+        def ask(name: str) -> Status:
+            if name not in records:
+                return Status(name, 0, self._port(name), reason="not running")
+            return _status(records[name])
+
+        with ThreadPoolExecutor(len(names)) as pool:
+            return list(pool.map(ask, names))
 
     def want(self, services: Iterable[Service]) -> None:
         """Remember which services `up` was asked for, so that `status` misses them."""

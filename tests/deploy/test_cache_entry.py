@@ -64,6 +64,13 @@ def test_a_build_that_fails_leaves_nothing_and_the_old_entry_in_place(own_cache:
     assert (own_cache / "thing/file").read_text() == "one"
 
 
+def test_what_a_killed_build_left_is_removed_by_the_next(own_cache: Path) -> None:
+    (own_cache / ".thing-1234").mkdir(parents=True)
+    (own_cache / ".thing-1234/half").touch()
+    cached("thing", "recipe", builder("one", []))
+    assert sorted(path.name for path in own_cache.iterdir()) == ["locks", "thing"]
+
+
 def test_two_at_once_build_it_once() -> None:
     built: list[str] = []
     gate = threading.Barrier(2)

@@ -126,6 +126,16 @@ def test_a_program_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> No
         )  # fmt: skip
 
 
+def test_a_long_log_is_put_aside_at_the_next_start(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_text("a" * 100)
+    processes.rotate(log, limit_bytes=100)
+    assert log.exists()
+    processes.rotate(log, limit_bytes=99)
+    assert not log.exists()
+    assert (tmp_path / "server.log.1").read_text() == "a" * 100
+
+
 def test_an_unreadable_record_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text('{"name": "broken", "pid"')
     (tmp_path / "foreign.json").write_text('{"something": "else"}')

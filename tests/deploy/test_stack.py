@@ -66,6 +66,12 @@ def test_up_when_up_changes_nothing(own: LocalStack, capsys: pytest.CaptureFixtu
     assert "is already up" in capsys.readouterr().err
 
 
+def test_ports_changed_under_a_running_stack_are_told(own: LocalStack) -> None:
+    moved = LocalStack(own.name, own.ports.model_copy(update={"mqtt_port": 1}))
+    with pytest.raises(Trouble, match=r"mosquitto runs on port \d+ and the settings now say 1; stop the stack"):
+        bring_up(moved, own_settings=None, fresh=False, with_services=False)
+
+
 def test_data_of_a_running_stack_is_not_removed(own: LocalStack) -> None:
     with pytest.raises(Trouble, match="is running; stop it with"):
         bring_up(own, own_settings=None, fresh=True, with_services=False)
