@@ -77,7 +77,8 @@ class City:
         while until_s is None or start < until_s:
             stop = (start // CHUNK_S + 1) * CHUNK_S
             stop = stop if until_s is None else min(stop, until_s)
-            yield stop * 1_000_000, Batch.merge([self._messages(fleet, start, stop) for fleet in self.fleets])
+            batch = Batch.merge([self._messages(fleet, start, stop) for fleet in self.fleets])
+            yield stop * 1_000_000, batch if until_s is None else _by(batch, until_s * 1_000_000)
             start = stop
 
     def _messages(self, fleet: Fleet, from_s: int, until_s: int) -> Batch:
@@ -201,6 +202,12 @@ def _note(broken: Malformed, kept: npt.NDArray[np.bool_], expect: npt.NDArray[np
         expect[...] = Expect.DEAD_LETTER
     else:
         expect.flat[0] = Expect.DEAD_LETTER
+
+
+def _by(batch: Batch, until_us: int) -> Batch:
+    """The batch with nothing later than the end of the run: what is delayed beyond it leaves then."""
+    due = np.minimum(batch.due_us, until_us)
+    return Batch(due, batch.topics, batch.payloads, batch.first, batch.device, batch.metric, batch.time_us, batch.value, batch.expect)
 
 
 def _delayed(batch: Batch, by_s: Ints) -> Batch:

@@ -18,7 +18,8 @@ Mask = npt.NDArray[np.bool_]
 DROPOUT_SLOT_S = 1800
 STUCK_SLOT_S = 7200
 _DAY_S = 86_400
-FUTURE_S = 3 * 3600
+FUTURE_S = 366 * _DAY_S
+"""A clock set to the wrong year. A few hours would not do: in a replayed day they are not yet the future, and are good readings."""
 
 
 class Malformed(enum.IntEnum):
@@ -29,7 +30,7 @@ class Malformed(enum.IntEnum):
     NOT_UTF8 = 2  # begins with bytes that are no UTF-8
     TEXT_VALUE = 3  # the first value is "NoSensor"
     OUT_OF_RANGE = 4  # the first value is far beyond any instrument
-    IN_FUTURE = 5  # the clock is three hours ahead
+    IN_FUTURE = 5  # the clock is a year ahead
 
 
 @dataclass(frozen=True, slots=True)

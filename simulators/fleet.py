@@ -31,7 +31,7 @@ class Kind:
 
 
 AIR = Kind("air_quality", "Air", 0.20, 300, 1, ("pm2_5", "pm10", "no2", "o3", "air_temperature", "relative_humidity"))
-NOISE = Kind("noise", "Noise", 0.17, 60, 5, ("laeq", "lamax"))
+NOISE = Kind("noise", "Noise", 0.17, 120, 1, ("laeq", "lamax"))
 TRAFFIC = Kind("traffic", "Traffic", 0.21, 120, 1, ("traffic_count", "vehicle_speed", "lane_occupancy"))
 WATER = Kind("water_level", "Water", 0.10, 300, 1, ("water_level", "water_temperature", "battery_voltage"))
 LIGHT = Kind("street_light", "Light", 0.32, 300, 1, ("lamp_on", "dimming_level", "active_power", "energy_total"))

@@ -115,7 +115,8 @@ def sent_of(ledger: Ledger) -> Sent:
     reason[at], acked_us[at] = acks["reason"], acks["acked_us"]
     pair = rows["device"].astype(np.int64) << 32 | rows["metric"].astype(np.int64)
     codes, series = np.unique(pair, return_inverse=True)
-    newest_us = np.maximum.accumulate(rows["time_us"]) if len(rows) else rows["time_us"]
+    sound_us = np.where(rows["expect"] == Expect.STORED, rows["time_us"], -(2**62))  # a broken clock makes nobody late
+    newest_us = np.maximum(np.maximum.accumulate(sound_us), rows["time_us"])
     return Sent(
         keys=[(ledger.names[int(code >> 32)], ledger.names[int(code & 0xFFFF_FFFF)]) for code in codes],
         series=series.astype(np.int64),

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import SecretStr
 
 from ingest.contract.operating import EXIT_OK, EXIT_TROUBLE, UserError, load_section
+from simulators.batch import Expect
 from simulators.ledger import Ledger, read
 from simulators.score import Score, Sent, compare, sent_of, window_counts
 from simulators.score_database import WINDOW_SIZES, ScoreReader
@@ -62,7 +63,8 @@ async def score_when_settled(ledger: Ledger, settings: ScoreDatabase, wait_s: fl
 
 async def score_now(sent: Sent, ledger: Ledger, reader: ScoreReader) -> Score:
     """One comparison."""
-    from_us, to_us = int(sent.time_us.min()), int(sent.time_us.max())
+    good_us = sent.time_us[sent.expect == Expect.STORED]  # a broken clock must not stretch the time that is read
+    from_us, to_us = (int(good_us.min()), int(good_us.max())) if len(good_us) else (0, 0)
     series = await reader.series(sent.keys)
     dead = await reader.dead_letters(min(run.get("started_us", 0) for run in ledger.runs) - _CLOCK_SLACK_US)
     stored = await reader.readings(series, from_us, to_us)
