@@ -28,7 +28,6 @@ class OrderedReadings:
     `before`: the value preceding each in its series, NaN where none is known; None where no series is a counter.
     """
 
-    series: npt.NDArray[np.int32]
     time_us: Int64Array
     value: FloatArray
     flags: npt.NDArray[np.integer]
@@ -39,9 +38,7 @@ class OrderedReadings:
         """The readings begin..end-1."""
         part = slice(begin, end)
         before = None if self.before is None else self.before[part]
-        return OrderedReadings(
-            self.series[part], self.time_us[part], self.value[part], self.flags[part], self.start_us[part], before
-        )
+        return OrderedReadings(self.time_us[part], self.value[part], self.flags[part], self.start_us[part], before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ RELATIVE_ERROR = 0.01
 
 _SHIFT = np.int64(46)  # 52 bits of mantissa less the 6 kept
 _MAGNITUDE = np.int64(0x7FFF_FFFF_FFFF_FFFF)
-_KEY_BITS = 18  # keys lie within +-2**17
-_KEY_BIAS = 1 << 17
+KEY_BITS = 18  # keys lie within +-2**17
+KEY_BIAS = 1 << 17
 _DENSE_SLOTS_PER_VALUE = 4
 
 FloatArray = npt.NDArray[np.float64]
@@ -106,7 +106,7 @@ def _tally_by_sorting(
 ) -> Sketches:
     """For windows that hold zero beside large values, whose keys lie too far apart to be counted in a dense array."""
     run = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
-    code = (run << _KEY_BITS) + (keys + _KEY_BIAS)
+    code = (run << KEY_BITS) + (keys + KEY_BIAS)
     if weights is None:
         code.sort()
         begin = run_starts(code)
@@ -117,8 +117,8 @@ def _tally_by_sorting(
         begin = run_starts(code)
         count = np.add.reduceat(weights[order], begin)
     code = code[begin]
-    offset = np.searchsorted(code, np.arange(len(lengths) + 1, dtype=np.int64) << _KEY_BITS)
-    key = (code & ((1 << _KEY_BITS) - 1)) - _KEY_BIAS
+    offset = np.searchsorted(code, np.arange(len(lengths) + 1, dtype=np.int64) << KEY_BITS)
+    key = (code & ((1 << KEY_BITS) - 1)) - KEY_BIAS
     return Sketches(offset.astype(np.intp), key.astype(np.int32), count)
 
 
@@ -133,10 +133,7 @@ def quantiles(sketches: Sketches, percents: tuple[int, ...], low: FloatArray, hi
     seen = np.cumsum(sketches.count)
     before = np.concatenate(([0], seen))[sketches.offset]
     size = np.diff(before)
-    values = value_of(sketches.key)
-    answers = []
-    for percent in percents:
-        # integers: 0.95 * (n - 1) as a float falls below a whole rank for some n
-        rank = before[:-1] + (size - 1) * percent // 100
-        answers.append(np.clip(values[np.searchsorted(seen, rank, "right")], low, high))
-    return answers
+    # integers: 0.95 * (n - 1) as a float falls below a whole rank for some n
+    ranks = [before[:-1] + (size - 1) * percent // 100 for percent in percents]
+    key = sketches.key[np.searchsorted(seen, np.concatenate(ranks), "right")].reshape(len(percents), -1)
+    return list(np.clip(value_of(key), low, high))

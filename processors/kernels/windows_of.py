@@ -16,7 +16,7 @@ from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
 from processors.kernels.from_parts import rows_of_parts
 from processors.kernels.from_readings import OrderedReadings, WindowHeads, rows_of
-from processors.kernels.ordering import is_ordered, run_starts, sort_by_series_and_time
+from processors.kernels.ordering import is_ordered, order_by_series, run_starts, sort_by_series_and_time
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
@@ -72,20 +72,17 @@ def aggregate(  # noqa: PLR0917 - six columns of the readings, as every caller h
     finite = np.isfinite(values)
     if not finite.all():
         raise ValueError(f"reading {int(np.argmin(finite))} is not finite; refuse such values before aggregating")
-    lengths = np.broadcast_to(np.asarray(length_us, np.int64), n)
-    order = _full_order(series_idx, time_us, values, start_us)
-    if order is not None:
-        series_idx, time_us, values, flags = series_idx[order], time_us[order], values[order], flags[order]
-        start_us, lengths = start_us[order], lengths[order] if np.ndim(length_us) else lengths
-    before = _before(meta, series_idx, values, previous)
-    readings = OrderedReadings(series_idx, time_us, values, flags, start_us, before)
-    starts = run_starts(series_idx, start_us)
-    heads = _heads(meta, series_idx[starts], lengths[starts])
-    edges = np.append(starts, n)
+    order = None if is_ordered(series_idx, time_us) else order_by_series(series_idx)
+    in_series = series_idx if order is None else series_idx.take(order)
     rows = []
-    for first, last in _blocks(starts, n):
-        begin, end = int(edges[first]), int(edges[last])
-        rows.append(rows_of(readings.cut(begin, end), starts[first:last] - begin, _cut(heads, first, last)))
+    for begin, end in _series_blocks(in_series):
+        part = slice(begin, end)
+        at = part if order is None else order[part]
+        block = _Block(
+            in_series[part], time_us[at], values[at], flags[at], start_us[at],
+            length_us[at] if isinstance(length_us, np.ndarray) else np.broadcast_to(np.int64(length_us), end - begin),
+        )  # fmt: skip
+        rows += _rows_of_block(meta, block, previous)
     return _by_series_id(WindowRows.concatenate(rows) if len(rows) > 1 else rows[0])
 
 
@@ -117,20 +114,55 @@ def empty_rows() -> WindowRows:
     return WindowRows(**{name: np.empty(0, kind) for kind, names in _COLUMN_TYPES.items() for name in names})
 
 
-def _full_order(
-    series: SeriesArray, time_us: Int64Array, values: FloatArray, start_us: Int64Array
-) -> IndexArray | None:
-    """Positions in order of (series, time, value); None where the readings stand so already."""
-    order = None if is_ordered(series, time_us) else sort_by_series_and_time(series, time_us)
-    in_series, in_time = (series, time_us) if order is None else (series[order], time_us[order])
-    same = in_series[1:] == in_series[:-1]
-    if (same & (in_time[1:] == in_time[:-1])).any():
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Readings of some whole series, series after series."""
+
+    series: SeriesArray
+    time_us: Int64Array
+    value: FloatArray
+    flags: npt.NDArray[np.integer]
+    start_us: Int64Array
+    length_us: Int64Array
+
+    def take(self, at: IndexArray) -> _Block:
+        return _Block(*(getattr(self, column)[at] for column in self.__slots__))
+
+
+def _series_blocks(series: SeriesArray) -> list[tuple[int, int]]:
+    """Ranges of whole series of about _BLOCK readings: small enough to be sorted and aggregated within the cache."""
+    n = len(series)
+    if n <= _BLOCK:
+        return [(0, n)]
+    cuts = np.searchsorted(series, series[np.arange(_BLOCK, n, _BLOCK)], "left")
+    return list(pairwise(np.unique(np.concatenate(([0], cuts, [n]))).tolist()))
+
+
+def _rows_of_block(meta: SeriesMeta, block: _Block, previous: PreviousReading | None) -> list[WindowRows]:
+    block = _in_order(block)
+    before = _before(meta, block.series, block.value, previous)
+    readings = OrderedReadings(block.time_us, block.value, block.flags, block.start_us, before)
+    starts = run_starts(block.series, block.start_us)
+    heads = _heads(meta, block.series[starts], block.length_us[starts])
+    edges = np.append(starts, len(block.series))
+    rows = []
+    for first, last in _blocks(starts, len(block.series)):
+        begin, end = int(edges[first]), int(edges[last])
+        rows.append(rows_of(readings.cut(begin, end), starts[first:last] - begin, _cut(heads, first, last)))
+    return rows
+
+
+def _in_order(block: _Block) -> _Block:
+    """The block by (series, time, value)."""
+    if not is_ordered(block.series, block.time_us):
+        block = block.take(sort_by_series_and_time(block.series, block.time_us))
+    same = block.series[1:] == block.series[:-1]
+    if (same & (block.time_us[1:] == block.time_us[:-1])).any():
         # the store holds one value a moment; a caller who gives more must still not depend on the order of arrival
-        order = np.lexsort((values, time_us, series))
-    in_start = start_us if order is None else start_us[order]
-    if (same & (in_start[1:] < in_start[:-1])).any():
+        block = block.take(np.lexsort((block.value, block.time_us, block.series)))
+    if (same & (block.start_us[1:] < block.start_us[:-1])).any():
         raise ValueError("start_us falls while time rises within a series; a start must be a function of the time")
-    return order
+    return block
 
 
 def _before(
