@@ -28,7 +28,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "critical_alarms_about": ("Open alarms of severity critical.", "Số cảnh báo mức nghiêm trọng đang mở."),
         "open_alarms": ("Open alarms", "Cảnh báo đang mở"),
         "open_alarms_about": ("All alarms that have not been cleared.", "Tất cả cảnh báo chưa kết thúc."),
-        "readings_rate": ("Readings per second", "Số lần đo mỗi giây"),
+        "readings_rate": ("Readings per second", "Số đo mỗi giây"),
         "readings_rate_about": ("Stored in the last minutes.", "Số bản ghi được lưu trong những phút gần đây."),
         "silence": ("Since the last message", "Từ tin nhắn gần nhất"),
         "silence_about": (
@@ -42,11 +42,11 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
                 "The last half hour is left out: its windows may still be open."
             ),
             (
-                "Tỷ lệ số lần đo nhận được so với số lần dự kiến của mọi cảm biến đã biết có chu kỳ không quá 15 phút. "
+                "Tỷ lệ số đo nhận được so với số lần dự kiến của mọi cảm biến đã biết có chu kỳ không quá 15 phút. "
                 "Không tính nửa giờ cuối vì cửa sổ có thể chưa đóng."
             ),
         ),
-        "unaccounted": ("Readings unaccounted for", "Số lần đo không rõ tung tích"),
+        "unaccounted": ("Readings unaccounted for", "Số đo không rõ tung tích"),
         "unaccounted_about": (
             "Acknowledged, but neither stored nor refused with a reason. Must be 0.",
             "Đã xác nhận nhưng không được lưu và cũng không bị từ chối có lý do. Phải bằng 0.",
