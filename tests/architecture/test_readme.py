@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli import COMMANDS
+from ingest.contract.rejects import RejectReason
 from tests.architecture.command_line import problem
 from tests.architecture.tree import ROOT, files, text
 
@@ -55,9 +56,7 @@ def test_a_wrong_command_would_be_found(command: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_answers_help(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "deploy.cli", name, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )  # fmt: skip
+    done = run(name, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Usage: "), done.stdout
 
@@ -108,3 +107,32 @@ def test_the_changelog_has_the_version_of_the_package() -> None:
     assert version is not None
     assert f"## [{version[1]}]" in text(Path("CHANGELOG.md"))
     assert text(Path("LICENSE")).strip().startswith("Apache License")
+
+
+def test_the_field_guide_explains_every_reject_reason() -> None:
+    table = re.findall(r"^\| (`[^|]*`) \|", text(Path("docs/field-engineer.md")), re.MULTILINE)
+    assert sorted(reason for line in table for reason in re.findall(r"`(\w+)`", line)) == sorted(RejectReason)
+
+
+def test_the_field_guides_example_answers_as_it_says(tmp_path: Path) -> None:
+    guide = text(Path("docs/field-engineer.md"))
+    payload = re.search(r'For `(\{"pm2_5".*?\})` the second line', guide)
+    promised = re.search(r'^(\{"reject": .*?), \.\.\.\}$', guide, re.MULTILINE)
+    assert payload is not None
+    assert promised is not None
+    (tmp_path / "payload.json").write_text(payload[1], encoding="utf-8")
+    done = run("ingest", "decode", "--topic", "city/json/air-1", str(tmp_path / "payload.json"))
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1].startswith(promised[1])
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `citynerve` as a user would."""
+    command = [sys.executable, "-m", "deploy.cli", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_make_help_lists_every_target_the_prose_names() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout
+    named = {command.split()[1] for _, command in commands() if command.startswith("make ")}
+    assert {f"make {name}" for name in named} <= set(re.findall(r"make [a-z-]+", listed)) | {"make help"}
