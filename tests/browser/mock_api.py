@@ -86,7 +86,13 @@ def add_headers(app: FastAPI, wire: Wire) -> None:
 def add_catalogue(app: FastAPI, city: MockCity) -> None:
     @app.get("/api/v1/city")
     def get_city() -> Item:
-        return {"name": "Đà Nẵng", "time_zone": "Asia/Ho_Chi_Minh", "latitude": 16.06, "longitude": 108.21, "languages": ["en", "vi"]}
+        return {
+            "name": "Đà Nẵng",
+            "time_zone": "Asia/Ho_Chi_Minh",
+            "latitude": 16.06,
+            "longitude": 108.21,
+            "languages": ["en", "vi"],
+        }
 
     @app.get("/api/v1/devices")
     def get_devices(limit: int = 100, cursor: str | None = None) -> Item:
@@ -119,28 +125,29 @@ def add_catalogue(app: FastAPI, city: MockCity) -> None:
 
 def add_history(app: FastAPI, city: MockCity) -> None:
     def interval(device: str, metric: str) -> int:
-        return next(int(one["interval_s"]) for one in city.series if one["device"] == device and one["metric"] == metric)
+        return next(
+            int(one["interval_s"]) for one in city.series if one["device"] == device and one["metric"] == metric
+        )
 
     @app.get("/api/v1/readings")
     def get_readings(request: Request, device: str, metric: str, limit: int = 1000, cursor: str | None = None) -> Item:
-        items = []
-        for time in moments(request, interval(device, metric)):
-            if not in_gap(time):
-                items.append({"time": iso(time), "value": signal(device, metric, time.timestamp()), "flags": 0})
+        items = [
+            {"time": iso(time), "value": signal(device, metric, time.timestamp()), "flags": 0}
+            for time in moments(request, interval(device, metric))
+            if not in_gap(time)
+        ]
         return page(items, limit, cursor)
 
     @app.get("/api/v1/windows")
-    def get_windows(
-        request: Request, device: str, metric: str, size: str, limit: int = 1000, cursor: str | None = None
-    ) -> Item:
-        step_s = STEP_S[size]
+    def get_windows(request: Request, device: str, metric: str, limit: int = 1000, cursor: str | None = None) -> Item:
+        step_s = STEP_S[request.query_params["size"]]
         items = [window(device, metric, time, step_s) for time in moments(request, step_s) if not in_gap(time)]
         return page(items, limit, cursor)
 
 
 def moments(request: Request, step_s: int) -> list[datetime]:
-    start = datetime.fromisoformat(request.query_params["from"].replace("Z", "+00:00"))
-    end = min(datetime.fromisoformat(request.query_params["to"].replace("Z", "+00:00")), now())
+    start = datetime.fromisoformat(request.query_params["from"])
+    end = min(datetime.fromisoformat(request.query_params["to"]), now())
     first = (int(start.timestamp()) // step_s + 1) * step_s
     return [datetime.fromtimestamp(at, UTC) for at in range(first, int(end.timestamp()) + 1, step_s)]
 
@@ -159,15 +166,23 @@ def window(device: str, metric: str, time: datetime, step_s: int) -> Item:
 def add_alarms(app: FastAPI, city: MockCity, wire: Wire) -> None:
     @app.get("/api/v1/alarms")
     def get_alarms(
-        state: str = "all", limit: int = 100, cursor: str | None = None, lang: str | None = None, accept_language: str = Header("en")
+        state: str = "all",
+        limit: int = 100,
+        cursor: str | None = None,
+        lang: str | None = None,
+        accept_language: str = Header("en"),
     ) -> Item:
         language = language_of(lang, accept_language)
-        chosen = [one for one in city.alarms.values() if state == "all" or (state == "open") == (one["state"] != "cleared")]
+        chosen = [
+            one for one in city.alarms.values() if state == "all" or (state == "open") == (one["state"] != "cleared")
+        ]
         chosen.sort(key=lambda one: (one["raised_at"], one["alarm_id"]), reverse=True)
         return page([city.alarm_item(one, language) for one in chosen], limit, cursor)
 
     @app.post("/api/v1/alarms/{alarm_id}/acknowledge")
-    def acknowledge(alarm_id: int, body: dict[str, str], lang: str | None = None, accept_language: str = Header("en")) -> Any:
+    def acknowledge(
+        alarm_id: int, body: dict[str, str], lang: str | None = None, accept_language: str = Header("en")
+    ) -> Any:
         alarm = city.alarms[alarm_id]
         if alarm["state"] == "cleared":
             return JSONResponse({"error": {"code": "alarm_cleared", "message": "the alarm is cleared"}}, 409)
@@ -185,7 +200,9 @@ def add_stream(app: FastAPI, city: MockCity, wire: Wire) -> None:
             return Response(status_code=503)
         last = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
         wire.last_event_ids.append(last)
-        return StreamingResponse(events(city, wire, lang), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(
+            events(city, wire, lang), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
 
 
 async def events(city: MockCity, wire: Wire, language: str) -> AsyncIterator[str]:

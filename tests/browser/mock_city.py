@@ -26,7 +26,11 @@ DISTRICTS = {
 }
 KINDS: dict[str, tuple[tuple[str, str, int, int, float, float], ...]] = {
     # metric, unit, mean_kind, interval_s, centre, swing
-    "air_quality": (("pm2_5", "ug/m3", 0, 60, 24, 12), ("no2", "ug/m3", 0, 60, 31, 15), ("relative_humidity", "%", 0, 60, 74, 10)),
+    "air_quality": (
+        ("pm2_5", "ug/m3", 0, 60, 24, 12),
+        ("no2", "ug/m3", 0, 60, 31, 15),
+        ("relative_humidity", "%", 0, 60, 74, 10),
+    ),
     "noise": (("laeq", "dB", 2, 60, 58, 9),),
     "traffic": (("traffic_count", "1", 0, 60, 26, 20), ("vehicle_speed", "km/h", 0, 60, 38, 9)),
     "water_level": (("water_level", "m", 0, 300, 1.4, 0.3), ("battery_voltage", "V", 0, 3600, 3.6, 0.05)),
@@ -81,23 +85,29 @@ class MockCity:
     def seeded(cls, per_district: int = 90, seed: int = 7) -> MockCity:
         city = cls()
         rng = random.Random(seed)
-        kinds = ["air_quality"] * 3 + ["noise"] * 3 + ["traffic"] * 4 + ["water_level"] * 2 + ["street_light"] * 7 + ["weather"]
+        kinds = (
+            ["air_quality"] * 3
+            + ["noise"] * 3
+            + ["traffic"] * 4
+            + ["water_level"] * 2
+            + ["street_light"] * 7
+            + ["weather"]
+        )
         for district, (longitude, latitude) in DISTRICTS.items():
             for number in range(per_district):
                 kind = rng.choice(kinds)
                 city.add_device(
                     f"{kind}-{len(city.devices):04d}", f"{district} {kind.replace('_', ' ')} {number:02d}", kind, district,
-                    longitude + rng.gauss(0, 0.009), latitude + rng.gauss(0, 0.007),
+                    at=(longitude + rng.gauss(0, 0.009), latitude + rng.gauss(0, 0.007)),
                 )  # fmt: skip
         for index, name in enumerate(XSS_NAMES):
-            city.add_device(f"hostile-{index}", name, "air_quality", name, 108.22 + index * 0.004, 16.05)
-        city.add_device("nowhere-1", "Trạm chưa lắp đặt", "weather", "", None, None)
+            city.add_device(f"hostile-{index}", name, "air_quality", name, at=(108.22 + index * 0.004, 16.05))
+        city.add_device("nowhere-1", "Trạm chưa lắp đặt", "weather", "", at=None)
         city.silent = {device["device"] for device in city.devices[5::41]}
         return city
 
-    def add_device(
-        self, device: str, name: str, kind: str, district: str, longitude: float | None, latitude: float | None
-    ) -> None:
+    def add_device(self, device: str, name: str, kind: str, district: str, *, at: tuple[float, float] | None) -> None:
+        longitude, latitude = at or (None, None)
         self.devices.append(
             {"device": device, "name": name, "kind": kind, "district": district, "latitude": latitude,
              "longitude": longitude, "expected_interval_s": None, "created_at": iso(self.started)}
@@ -158,7 +168,11 @@ class MockCity:
         for one in self.series:
             if random.random() > share:
                 continue
-            age = timedelta(hours=1, minutes=20) if one["device"] in self.silent else timedelta(seconds=random.random() * 3)
+            age = (
+                timedelta(hours=1, minutes=20)
+                if one["device"] in self.silent
+                else timedelta(seconds=random.random() * 3)
+            )
             time = at - age
             items.append({"device": one["device"], "metric": one["metric"], "time": iso(time),
                           "value": self.value(one["device"], one["metric"], time)})  # fmt: skip
@@ -174,8 +188,18 @@ class MockCity:
     def totals(self) -> Item:
         seconds = (now() - self.started).total_seconds() + 7200
         stored = int(seconds * 171)
-        parts = {"stored": stored, "duplicate": stored // 90, "dead_letter": stored // 700, "refused": 12, "in_flight": 341}
-        return parts | {"received": sum(parts.values()) + self.unaccounted, "unaccounted": self.unaccounted, "redelivered": 4096}
+        parts = {
+            "stored": stored,
+            "duplicate": stored // 90,
+            "dead_letter": stored // 700,
+            "refused": 12,
+            "in_flight": 341,
+        }
+        return parts | {
+            "received": sum(parts.values()) + self.unaccounted,
+            "unaccounted": self.unaccounted,
+            "redelivered": 4096,
+        }
 
     def status(self) -> Item:
         jitter = random.uniform(0.9, 1.1)

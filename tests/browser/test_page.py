@@ -51,14 +51,18 @@ async def test_the_trend_says_what_it_shows_for_every_span_and_resolution(screen
     page = screen.page
     await choose(screen, mock.city.device_of_kind("air_quality")["device"])
     chart, readout = page.locator(".trend-chart"), page.locator(".trend-readout")
-    await expect(chart).to_have_attribute("aria-label", re.compile(r"^PM2.5 .*last 6 h: lowest .* highest .* latest .*µg/m³"))
+    await expect(chart).to_have_attribute(
+        "aria-label", re.compile(r"^PM2.5 .*last 6 h: lowest .* highest .* latest .*µg/m³")
+    )
     for span, resolution, caption in (
         ("1h", "raw", "Every reading"),
         ("24h", "15m", "Mean over 15 min, band from lowest to highest"),
         ("7d", "1h", "Mean over 1 h, band from lowest to highest"),
     ):
         await page.locator(f".trend [data-t='trend.range.{span}']").click()
-        await expect(page.locator(f".trend [data-t='trend.resolution.{resolution}']")).to_have_attribute("aria-pressed", "true")
+        await expect(page.locator(f".trend [data-t='trend.resolution.{resolution}']")).to_have_attribute(
+            "aria-pressed", "true"
+        )
         await expect(readout).to_have_text(caption)
         await expect(page.locator(".trend-empty")).to_be_hidden()
     await page.locator(".trend [data-t='trend.range.24h']").click()
@@ -78,7 +82,9 @@ async def test_new_readings_are_appended_to_the_raw_trend(screen: Screen, mock: 
     await expect(screen.page.locator(".trend-chart")).to_have_attribute("aria-label", label, timeout=15_000)
 
 
-async def test_directions_are_drawn_without_a_band_and_meters_by_their_increase(screen: Screen, mock: MockServer) -> None:
+async def test_directions_are_drawn_without_a_band_and_meters_by_their_increase(
+    screen: Screen, mock: MockServer
+) -> None:
     await choose(screen, mock.city.device_of_kind("weather")["device"])
     await screen.page.locator(".series", has_text="Wind direction").click()
     await expect(screen.page.locator(".trend-readout")).to_have_text("Circular mean over 1 min")
@@ -132,10 +138,16 @@ async def test_the_chosen_series_stands_in_the_address(screen: Screen, mock: Moc
 
 async def test_names_from_outside_are_text_and_nothing_else(screen: Screen) -> None:
     page = screen.page
-    for name, sign in (("<img src=x onerror=alert(1)>", "img"), ('"><svg onload=alert(3)>', "svg"), ("<script>alert(2)</script>", "alert(2)")):
+    for name, sign in (
+        ("<img src=x onerror=alert(1)>", "img"),
+        ('"><svg onload=alert(3)>', "svg"),
+        ("<script>alert(2)</script>", "alert(2)"),
+    ):
         await choose(screen, f"{sign}")
         await expect(page.locator(".device-name")).to_have_text(name)
-    injected = await page.evaluate("document.querySelectorAll('[onerror],[onload],img[src=x],#map-panel script').length")
+    injected = await page.evaluate(
+        "document.querySelectorAll('[onerror],[onload],img[src=x],#map-panel script').length"
+    )
     assert injected == 0
     await screen.picture("hostile-names")
     # the fixture fails the test where a dialog opened or the policy had to stop something

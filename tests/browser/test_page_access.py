@@ -45,6 +45,9 @@ NAMELESS = """() => [...document.querySelectorAll("button, input, [role=combobox
     || document.getElementById(node.getAttribute("aria-labelledby"))?.textContent))
   .map((node) => node.outerHTML.slice(0, 120))"""
 
+HEIGHTS = """() => [...document.querySelectorAll(".tab, .segment, .button")]
+  .filter((node) => node.checkVisibility()).map((node) => node.offsetHeight)"""
+
 
 async def open_page(browser: Browser, mock: MockServer, size: dict[str, int]) -> Page:
     context = await new_context(browser, size=size)
@@ -87,9 +90,12 @@ async def test_every_control_has_a_name_and_no_id_is_there_twice(screen: Screen)
     await screen.page.locator(".alarm-title").first.click()
     await expect(screen.page.locator(".series").first).to_be_visible()
     assert await screen.page.evaluate(NAMELESS) == []
-    assert await screen.page.evaluate(
-        "[...document.querySelectorAll('[id]')].map(n => n.id).filter((id, i, all) => all.indexOf(id) !== i)"
-    ) == []
+    assert (
+        await screen.page.evaluate(
+            "[...document.querySelectorAll('[id]')].map(n => n.id).filter((id, i, all) => all.indexOf(id) !== i)"
+        )
+        == []
+    )
 
 
 async def test_texts_have_the_contrast_of_wcag_aa(screen: Screen) -> None:
@@ -99,22 +105,26 @@ async def test_texts_have_the_contrast_of_wcag_aa(screen: Screen) -> None:
     assert await screen.page.evaluate(CONTRAST) == []
 
 
-async def test_a_phone_shows_one_section_at_a_time_and_never_scrolls_sideways(browser: Browser, mock: MockServer) -> None:
+async def test_a_phone_shows_one_section_at_a_time_and_never_scrolls_sideways(
+    browser: Browser, mock: MockServer
+) -> None:
     page = await open_page(browser, mock, PHONE)
     panels = {"Map": "#map-panel", "Alarms": "#alarms", "Ledger": "#ledger"}
     for tab, panel in panels.items():
         await page.locator(".tab", has_text=tab).click()
         for other in panels.values():
-            await expect(page.locator(other)).to_be_visible() if other == panel else await expect(page.locator(other)).to_be_hidden()
+            await expect(page.locator(other)).to_be_visible(visible=other == panel)
         assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         await page.screenshot(path=Path(__file__).parent / "out" / f"phone-{tab.lower()}.png")
     await page.locator(".tab", has_text="Device").click()
-    await expect(page.locator(".device-none")).to_have_text("Choose a device on the map, by the search or from an alarm.")
+    await expect(page.locator(".device-none")).to_have_text(
+        "Choose a device on the map, by the search or from an alarm."
+    )
     await page.locator(".tab", has_text="Alarms").click()
     await page.locator(".alarm-title").first.click()
     await expect(page.locator("#device-panel")).to_be_visible()
     await expect(page.locator(".trend-chart canvas")).to_be_visible()
-    sizes = await page.evaluate("[...document.querySelectorAll('.tab, .segment, .button')].filter(n => n.checkVisibility()).map(n => n.offsetHeight)")
+    sizes = await page.evaluate(HEIGHTS)
     assert min(sizes) >= 24  # WCAG 2.2, target size
     await page.screenshot(path=Path(__file__).parent / "out" / "phone-device.png")
     await page.context.close()

@@ -12,7 +12,12 @@ from tests.browser.mock_city import Item
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-PM = {"metric": "pm2_5", "unit": "ug/m3", "raised_value": 88.5, "detail": {"threshold": 55.0, "column": "mean", "source": "15m"}}
+PM = {
+    "metric": "pm2_5",
+    "unit": "ug/m3",
+    "raised_value": 88.5,
+    "detail": {"threshold": 55.0, "column": "mean", "source": "15m"},
+}
 
 
 def card(screen: Screen, alarm: Item) -> Locator:
@@ -30,10 +35,21 @@ async def test_an_alarm_appears_at_the_top_with_what_raised_it(screen: Screen, m
     alarm = mock.raise_alarm(device["device"], "pm25-high", "critical", **PM)
     first = screen.page.locator(".alarm").first
     await expect(first).to_have_attribute("data-alarm", str(alarm["alarm_id"]))
-    for words in ("Critical", "Fine dust is high", device["name"], "PM2.5", "88.5 µg/m³", "mean, 15 min", "limit 55 µg/m³", "since "):
+    for words in (
+        "Critical",
+        "Fine dust is high",
+        device["name"],
+        "PM2.5",
+        "88.5 µg/m³",
+        "mean, 15 min",
+        "limit 55 µg/m³",
+        "since ",
+    ):
         await expect(first).to_contain_text(words.replace(" µg", "\u202fµg"))
     await expect(first).to_contain_text("Warn schools near the device")
-    await expect(screen.page.locator("#announcer")).to_have_text(f"New alarm, Critical: Fine dust is high, {device['name']}")
+    await expect(screen.page.locator("#announcer")).to_have_text(
+        f"New alarm, Critical: Fine dust is high, {device['name']}"
+    )
     await expect(screen.page).to_have_title(re.compile(r"^\(5\) CityNerve · Đà Nẵng$"))
     await screen.picture("alarm-raised")
 
@@ -74,21 +90,29 @@ async def test_whoever_cancels_the_question_has_acknowledged_nothing(screen: Scr
     assert mock.city.alarms[alarm["alarm_id"]]["state"] == "raised"
 
 
-async def test_a_cleared_alarm_leaves_the_open_list_and_looks_different_in_all(screen: Screen, mock: MockServer) -> None:
+async def test_a_cleared_alarm_leaves_the_open_list_and_looks_different_in_all(
+    screen: Screen, mock: MockServer
+) -> None:
     alarm = mock.raise_alarm(mock.city.device_of_kind("air_quality", 1)["device"], "pm25-high", "critical", **PM)
     await expect(card(screen, alarm)).to_be_visible()
-    raised_colour = await card(screen, alarm).locator(".alarm-severity").evaluate("node => getComputedStyle(node).color")
+    raised_colour = (
+        await card(screen, alarm).locator(".alarm-severity").evaluate("node => getComputedStyle(node).color")
+    )
     mock.clear_alarm(alarm, 41.0)
     await expect(card(screen, alarm)).to_have_count(0)
     await screen.page.get_by_role("button", name="All", exact=True).click()
     await expect(card(screen, alarm)).to_have_attribute("data-state", "cleared")
     await expect(card(screen, alarm)).to_contain_text(re.compile(r"Cleared at \d\d:\d\d with 41\sµg/m³"))
-    cleared_colour = await card(screen, alarm).locator(".alarm-severity").evaluate("node => getComputedStyle(node).color")
+    cleared_colour = (
+        await card(screen, alarm).locator(".alarm-severity").evaluate("node => getComputedStyle(node).color")
+    )
     assert cleared_colour != raised_colour
     await screen.picture("alarms-all")
 
 
-async def test_acknowledging_what_has_just_cleared_is_answered_with_a_sentence(screen: Screen, mock: MockServer) -> None:
+async def test_acknowledging_what_has_just_cleared_is_answered_with_a_sentence(
+    screen: Screen, mock: MockServer
+) -> None:
     alarm = mock.raise_alarm(mock.city.device_of_kind("air_quality", 1)["device"], "pm25-high", "critical", **PM)
     await card(screen, alarm).get_by_role("button", name="Acknowledge").click()
     mock.city.alarms[alarm["alarm_id"]]["state"] = "cleared"

@@ -21,10 +21,11 @@ SAME_IN_BOTH = re.compile(
 )
 
 
-
 async def leftovers(page: Page, language: str) -> list[str]:
     """Texts of elements that name a key and show something else than the language's text."""
-    shown = await page.evaluate("[...document.querySelectorAll('[data-t]')].map(node => [node.dataset.t, node.textContent])")
+    shown = await page.evaluate(
+        "[...document.querySelectorAll('[data-t]')].map(node => [node.dataset.t, node.textContent])"
+    )
     return [key for key, text in shown if CATALOGUE[language][key] != text]
 
 
@@ -54,7 +55,14 @@ async def test_an_alarm_raised_later_comes_in_the_chosen_language(screen: Screen
     await expect(screen.page.locator("#connection-text")).to_have_text("Trực tiếp")
     await expect(screen.page.locator(".alarm")).to_have_count(5)
     await screen.page.wait_for_timeout(1000)
-    mock.raise_alarm(mock.city.device_of_kind("noise")["device"], "noise-high", "warning", metric="laeq", unit="dB", raised_value=75.0)
+    mock.raise_alarm(
+        mock.city.device_of_kind("noise")["device"],
+        "noise-high",
+        "warning",
+        metric="laeq",
+        unit="dB",
+        raised_value=75.0,
+    )
     await expect(screen.page.locator(".alarm").first).to_contain_text("Tiếng ồn vượt ngưỡng ban đêm")
 
 
@@ -78,16 +86,20 @@ def test_both_languages_have_the_same_keys_and_placeholders() -> None:
 
 
 def test_no_text_was_left_untranslated() -> None:
-    same = [key for key, text in CATALOGUE["en"].items() if CATALOGUE["vi"][key] == text and not SAME_IN_BOTH.match(key)]
+    same = [
+        key for key, text in CATALOGUE["en"].items() if CATALOGUE["vi"][key] == text and not SAME_IN_BOTH.match(key)
+    ]
     assert same == []
 
 
 def test_every_key_is_used_and_every_used_key_exists() -> None:
     everything = "\n".join(path.read_text() for path in [*SOURCES, UI / "index.html"])
-    computed = tuple(re.findall(r"`((?:\w+\.)+)\$\{", everything)) + ("metric.", "kind.", "column.", "source.")
+    computed = (*re.findall(r"`((?:\w+\.)+)\$\{", everything), "metric.", "kind.", "column.", "source.")
     unused = [key for key in CATALOGUE["en"] if f'"{key}"' not in everything and not key.startswith(computed)]
     assert unused == []
-    named = re.findall(r"""(?:data-t(?:-label|-title|-placeholder)?=|\bt\(|\bt\w*: )"([a-z_0-9]+(?:\.[a-z_0-9]+)+)\"""", everything)
+    named = re.findall(
+        r"""(?:data-t(?:-label|-title|-placeholder)?=|\bt\(|\bt\w*: )"([a-z_0-9]+(?:\.[a-z_0-9]+)+)\"""", everything
+    )
     assert [key for key in named if key not in CATALOGUE["en"]] == []
 
 
@@ -112,7 +124,11 @@ def hard_coded(path: Path) -> list[str]:
     code = re.sub(r"new (?:Error|ApiError)\([^)]*\)|console\.\w+\([^)]*\)", "", code)
     literals = [literal for pair in re.findall(r'"([^"\n]*)"|`([^`]*)`', code) for literal in pair if literal]
     shown = re.findall(r"""(?:textContent = |ariaLabel = |title = |text: )["`]([^"`$]*[A-Za-z]{2}[^"`$]*)["`]""", code)
-    prose = [literal for literal in literals if re.search(r"\b[A-Z][a-z]+ [a-z]{2,}|[a-z]{3,} [a-z]{2,} [a-z]{3,}\b.*[.?!]", literal)]
+    prose = [
+        literal
+        for literal in literals
+        if re.search(r"\b[A-Z][a-z]+ [a-z]{2,}|[a-z]{3,} [a-z]{2,} [a-z]{3,}\b.*[.?!]", literal)
+    ]
     foreign = [literal for literal in literals if re.search(r"[À-ỹ]", literal)]
     return shown + prose + foreign
 
@@ -127,5 +143,7 @@ def test_the_pure_parts_of_the_page_pass_their_own_tests(dist: Path) -> None:
     assert dist.is_dir()
     npm = Path(sysconfig.get_path("scripts")) / "node"
     tests = sorted(str(path) for path in (UI / "test").glob("*.test.ts"))
-    done = subprocess.run([str(npm), "--test", *tests], cwd=UI, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [str(npm), "--test", *tests], cwd=UI, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout[-3000:]

@@ -10,7 +10,7 @@ import { signImages, signName } from "./symbols.ts";
 const EMPTY: FeatureCollection = { type: "FeatureCollection", features: [] };
 const CLOSE_ZOOM = 13.5;
 const HIT_PX = 8;
-const FIT = { padding: { top: 64, bottom: 64, left: 40, right: 40 } };
+const FIT = { padding: { top: 88, bottom: 72, left: 40, right: 40 } };
 
 const STYLE: StyleSpecification = {
   version: 8,
