@@ -14,6 +14,8 @@ LONG_FILES: dict[str, str] = {}
 """File of more than 350 lines -> why it is not two."""
 FUNCTION_LINES_AT_MOST = 60
 """The house rule is about 40; what is longer than this is two functions."""
+LONG_FUNCTIONS = {"ingest/metrics.py __init__": "one declaration for each metric, nothing to follow"}
+"""Function of more lines than that -> why it is not two."""
 DUMPS = {"utils", "util", "common", "helpers", "helper", "misc", "base", "shared", "lib"}
 
 _TEXT = {
@@ -26,6 +28,8 @@ _HOSTS = {
     "www.apache.org",  # the licence's own text
     "json-schema.org", "www.w3.org",  # names of schemas and namespaces, never fetched
 }  # fmt: skip
+_DOCUMENTS = {"www.postgresql.org"}
+"""Documentation that a comment cites as the source of a rule."""
 _RESERVED = (".example", ".test", ".invalid", "example.com", "example.org")
 _SERVICES = {"alertmanager", "prometheus", "ingest", "control", "process", "timescaledb", "grafana"}
 """Host names of compose.yaml."""
@@ -46,7 +50,8 @@ def test_functions_are_short_enough_to_read() -> None:
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
-                assert lines <= FUNCTION_LINES_AT_MOST, f"{path}:{node.lineno} {node.name} has {lines} lines"
+                if f"{path} {node.name}" not in LONG_FUNCTIONS:
+                    assert lines <= FUNCTION_LINES_AT_MOST, f"{path}:{node.lineno} {node.name} has {lines} lines"
 
 
 def test_no_module_is_a_dump() -> None:
@@ -79,7 +84,7 @@ def test_no_file_names_a_machine_or_a_place_to_download_from() -> None:
         hosts = {
             host
             for host in _ADDRESS.findall(content)
-            if host not in _HOSTS | _SERVICES and not host.endswith(_RESERVED)
+            if host not in _HOSTS | _SERVICES | _DOCUMENTS and not host.endswith(_RESERVED)
         }
         assert hosts == set(), f"{path} names {sorted(hosts)}"
 
