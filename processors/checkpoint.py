@@ -171,7 +171,8 @@ class Checkpoint:
             )
 
     async def _load_ends(self, series: npt.NDArray[np.intp]) -> None:
-        await load_stored_ends(self._connection, self._table, series, self._closed_until()[series])
+        closed_until_us = np.maximum(self._closed_until()[series], 0)  # no reading is older than 1970, and PostgreSQL's times begin somewhere
+        await load_stored_ends(self._connection, self._table, series, closed_until_us)
 
     async def _flagged(self, columns: Columns) -> Columns:
         """Flags that are set here, by order of arrival; what the frame says of them is not believed."""
