@@ -171,7 +171,8 @@ class Checkpoint:
             )
 
     async def _load_ends(self, series: npt.NDArray[np.intp]) -> None:
-        closed_until_us = np.maximum(self._closed_until()[series], 0)  # no reading is older than 1970, and PostgreSQL's times begin somewhere
+        # no reading is older than 1970, and PostgreSQL's times begin somewhere
+        closed_until_us = np.maximum(self._closed_until()[series], 0)
         await load_stored_ends(self._connection, self._table, series, closed_until_us)
 
     async def _flagged(self, columns: Columns) -> Columns:
@@ -279,7 +280,9 @@ class Checkpoint:
             done.changes += await self._judge.judge(partition[1], readings, closed, clock.value_us)
 
     def _watermarks(self) -> dict[int, int | None]:
-        return {partition[1]: owned.clock.value_us for partition, owned in self.owned.items() if owned.clock is not None}
+        return {
+            partition[1]: owned.clock.value_us for partition, owned in self.owned.items() if owned.clock is not None
+        }
 
     async def _record(self, batch: Batch) -> None:
         await write_letters(self._connection, batch.letters)

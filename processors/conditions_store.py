@@ -20,7 +20,9 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 async def rules_version(connection: Connection) -> tuple[int, ...]:
     """Differs whenever rules were added, changed or removed."""
-    row = await connection.fetchrow("SELECT count(*), coalesce(max(version), 0), coalesce(sum(version), 0)::bigint FROM city.rules")
+    row = await connection.fetchrow(
+        "SELECT count(*), coalesce(max(version), 0), coalesce(sum(version), 0)::bigint FROM city.rules"
+    )
     assert row is not None  # noqa: S101 - an aggregate without GROUP BY always has a row
     return tuple(row)
 
@@ -42,7 +44,8 @@ async def load_rules(connection: Connection) -> list[Rule]:
 async def load_conditions(connection: Connection, partition: int) -> list[ConditionRow]:
     """The stored states of a partition."""
     rows = await connection.fetch(
-        "SELECT rule_id, subject, active, pending_since, since, value, value_time FROM city.conditions WHERE partition = $1", partition
+        "SELECT rule_id, subject, active, pending_since, since, value, value_time FROM city.conditions WHERE partition = $1",
+        partition,
     )
     return [ConditionRow(*row) for row in rows]
 

@@ -132,7 +132,9 @@ class Judge:
         return board_of(
             self._rules,
             [
-                WatchedSeries(series_id, device_id, self._table.device_names[device], METRIC_LIST[metric].name, interval_s, last)
+                WatchedSeries(
+                    series_id, device_id, self._table.device_names[device], METRIC_LIST[metric].name, interval_s, last
+                )
                 for series_id, device_id, device, metric, interval_s, last in zip(
                     column("series_id")[mine].tolist(),
                     column("device_id")[mine].tolist(),

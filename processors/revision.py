@@ -24,7 +24,7 @@ from processors.kernels.ordering import run_starts
 from processors.kernels.starts import starts_fixed, starts_local_day
 from processors.kernels.windows_of import PreviousReading, SeriesMeta, aggregate, empty_rows, merge
 from processors.series import SeriesTable
-from processors.window_store import fetch_readings, fetch_rows, replace_rows
+from processors.window_store import fetch_readings, fetch_rows, replace_rows, values_before
 from processors.windows import MINUTE_US, OpenReadings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -95,7 +95,7 @@ class Revision:
         run_series, lo, hi = series[first], start[first], start[last] + MINUTE_US
         ids = self._table.column("series_id")[run_series]
         readings = await fetch_readings(self._connection, ids.tolist(), lo.tolist(), hi.tolist())
-        previous = await self._values_before(run_series, lo)
+        previous = await values_before(self._connection, self._table, run_series, lo)
         # each range is a series of its own here: two ranges of one counter have different predecessors
         meta = SeriesMeta(
             ids, self._table.column("mean_kind")[run_series], self._table.column("interval_s")[run_series]
@@ -105,22 +105,6 @@ class Revision:
             starts_fixed(readings.time_us, 60), MINUTE_US, PreviousReading(previous),
         )  # fmt: skip
         return rows.take(_is_among(rows.series_id, rows.start_us, self._table.column("series_id")[series], start))
-
-    async def _values_before(self, series: npt.NDArray[np.int32], time_us: Int64Array) -> npt.NDArray[np.float64]:
-        """The value before each moment; only counters need one, NaN for all others."""
-        values = np.full(len(series), np.nan)
-        counters = np.flatnonzero(self._table.column("mean_kind")[series] == Mean.COUNTER)
-        if len(counters) == 0:
-            return values
-        for row in await self._connection.fetch(
-            "SELECT k.position, p.value FROM unnest($1::int[], $2::timestamptz[]) WITH ORDINALITY AS k(series_id, time, position) "
-            "CROSS JOIN LATERAL (SELECT value FROM city.readings r WHERE r.series_id = k.series_id AND r.time < k.time "
-            "ORDER BY time DESC LIMIT 1) p",
-            self._table.column("series_id")[series[counters]].tolist(),
-            time_us[counters].tolist(),
-        ):
-            values[counters[row["position"] - 1]] = row["value"]
-        return values
 
     async def _coarse(
         self, table: str, finer: str, late: OpenReadings, minutes: tuple[npt.NDArray[np.int32], Int64Array]

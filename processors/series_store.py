@@ -27,6 +27,15 @@ async def load_partition(connection: Connection, table: SeriesTable, partition: 
     return np.flatnonzero(table.column("partition") == partition)
 
 
+async def load_device(connection: Connection, table: SeriesTable, device: str | None) -> npt.NDArray[np.intp]:
+    """Learn the series of one device, or of all; returns their local indices."""
+    rows = await connection.fetch(
+        _SELECT_SERIES + "WHERE $1::text IS NULL OR d.device = $1 ORDER BY s.series_id", device
+    )
+    table.learn([KnownSeries(**row) for row in rows], fresh=False)
+    return np.arange(len(table), dtype=np.intp)
+
+
 async def create_waiting(connection: Connection, table: SeriesTable) -> None:
     """Give every waiting series of `table` its row and id.
 

@@ -9,11 +9,13 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
+from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
 from processors.contract.tables import WINDOW_COLUMNS, WINDOW_TABLES
 from processors.database_session import copy_binary
 from processors.kernels.windows_of import empty_rows
 from processors.pgcopy import windows_copy
+from processors.series import SeriesTable
 from processors.windows import OpenReadings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -101,6 +103,25 @@ async def fetch_readings(
         np.array(values, np.float64),
         np.array(flags, np.int32),
     )
+
+
+async def values_before(
+    connection: Connection, table: SeriesTable, series: npt.NDArray[np.int32], time_us: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """The stored value before each moment of local series; only counters need one, NaN for all others and where there is none."""
+    values = np.full(len(series), np.nan)
+    counters = np.flatnonzero(table.column("mean_kind")[series] == Mean.COUNTER)
+    if len(counters) == 0:
+        return values
+    for row in await connection.fetch(
+        "SELECT k.position, p.value FROM unnest($1::int[], $2::timestamptz[]) WITH ORDINALITY AS k(series_id, time, position) "
+        "CROSS JOIN LATERAL (SELECT value FROM city.readings r WHERE r.series_id = k.series_id AND r.time < k.time "
+        "ORDER BY time DESC LIMIT 1) p",
+        table.column("series_id")[series[counters]].tolist(),
+        time_us[counters].tolist(),
+    ):
+        values[counters[row["position"] - 1]] = row["value"]
+    return values
 
 
 def _known(table: str) -> str:

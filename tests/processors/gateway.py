@@ -102,5 +102,6 @@ async def produce(bootstrap: str, records: Iterable[Record]) -> None:
 def repeated_as(records: Iterable[Record], epoch: int) -> list[Record]:
     """The same readings again in frames of another life of the gateway."""
     return [
-        replace(record, headers=[(k, str(epoch).encode() if k == "epoch" else v) for k, v in record.headers]) for record in records
+        replace(record, headers=[(k, str(epoch).encode() if k == "epoch" else v) for k, v in record.headers])
+        for record in records
     ]

@@ -37,7 +37,10 @@ def reference_windows(readings: Iterable[Reading], size: str, zone: ZoneInfo) ->
         step = _step(before.value if before is not None and same else None, reading.value)
         groups[reading.device, reading.metric, window_start(reading.time_us, size, zone)].append((reading, step))
         before = reading
-    return {key: _columns([reading.value for reading, _ in rows], [step for _, step in rows], key[1]) for key, rows in groups.items()}
+    return {
+        key: _columns([reading.value for reading, _ in rows], [step for _, step in rows], key[1])
+        for key, rows in groups.items()
+    }
 
 
 def _step(before: float | None, value: float) -> float:

@@ -55,7 +55,9 @@ class City:
         }
 
     @contextlib.asynccontextmanager
-    async def processor(self, *, dsn: str | None = None, city: Mapping[str, Any] | None = None, **settings: Any) -> AsyncIterator[ProcessorService]:
+    async def processor(
+        self, *, dsn: str | None = None, city: Mapping[str, Any] | None = None, **settings: Any
+    ) -> AsyncIterator[ProcessorService]:
         """A processor while the body runs; at the end it is stopped as by SIGTERM and must have ended well."""
         service = ProcessorService(
             KafkaSettings(bootstrap=self.bootstrap, topic_prefix=self.prefix, partitions=PARTITIONS),

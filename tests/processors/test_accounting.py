@@ -16,7 +16,11 @@ from tests.processors.test_pipeline import START_US, some_readings
 async def ledger(city: City) -> dict[str, int]:
     """The ledger summed over all lives of all gateways."""
     columns = ("received", "stored", "duplicate", "dead_letter", "refused", "in_flight", "unaccounted", "redelivered")
-    row = (await city.fetch("SELECT " + ", ".join(f"coalesce(sum({c}), 0)::bigint AS {c}" for c in columns) + " FROM city_view.ledger"))[0]
+    row = (
+        await city.fetch(
+            "SELECT " + ", ".join(f"coalesce(sum({c}), 0)::bigint AS {c}" for c in columns) + " FROM city_view.ledger"
+        )
+    )[0]
     return dict(row)
 
 
@@ -102,14 +106,25 @@ async def test_readings_that_cannot_be_stored_are_dead_letters_with_their_reason
         Reading(device, "pm2_5", late_century, 1.0),
         Reading(device, "no_such_metric", START_US, 1.0),
     ]
-    wrong = next(f"dev-{n}" for n in range(100) if partition_of(f"dev-{n}", PARTITIONS) != partition_of(device, PARTITIONS))
+    wrong = next(
+        f"dev-{n}" for n in range(100) if partition_of(f"dev-{n}", PARTITIONS) != partition_of(device, PARTITIONS)
+    )
     records = city.gateway().frames([*good, *bad])
-    stray = replace(city.gateway("gw-2").frames([Reading(wrong, "pm2_5", START_US, 1.0)])[0], partition=records[0].partition)
+    stray = replace(
+        city.gateway("gw-2").frames([Reading(wrong, "pm2_5", START_US, 1.0)])[0], partition=records[0].partition
+    )
     async with city.processor():
         await city.send([*records, stray])
         await city.caught_up()
     rows = await city.fetch("SELECT reason, payload FROM city.dead_letters")
-    assert sorted(row["reason"] for row in rows) == ["in_future", "not_finite", "not_finite", "too_old", "unknown_metric", "wrong_partition"]
+    assert sorted(row["reason"] for row in rows) == [
+        "in_future",
+        "not_finite",
+        "not_finite",
+        "too_old",
+        "unknown_metric",
+        "wrong_partition",
+    ]
     assert json.loads(next(row["payload"] for row in rows if row["reason"] == "too_old"))["time_us"] == -5
     found = await ledger(city)
     assert (found["stored"], found["dead_letter"], found["received"]) == (10, 6, 16)

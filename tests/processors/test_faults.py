@@ -43,7 +43,9 @@ async def child(city: City, name: str, log: Path, **settings: object) -> AsyncIt
     """A processor process; killed at the end if it still runs."""
     environment = os.environ | city.environment(name=name, **settings) | {"CITYNERVE_CITY__TIME_ZONE": ZONE}
     with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "processors", env=environment, stderr=output, stdout=output)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "processors", env=environment, stderr=output, stdout=output
+        )
     try:
         yield Child(process)
     finally:
@@ -55,7 +57,7 @@ async def child(city: City, name: str, log: Path, **settings: object) -> AsyncIt
 async def until(city: City, query: str, budget_s: float = 60) -> None:
     """Wait until a query gives true."""
     async with asyncio.timeout(budget_s):
-        while not await city.value(query):
+        while not await city.value(query):  # noqa: ASYNC110 - the event is in another process
             await asyncio.sleep(0.05)
 
 
@@ -64,7 +66,10 @@ async def assert_nothing_lost_or_doubled(city: City, readings: list[Reading]) ->
     found = await ledger(city)
     assert (found["received"], found["stored"], found["duplicate"]) == (len(readings), len(readings), 0)
     assert (found["in_flight"], found["unaccounted"], found["dead_letter"]) == (0, 0, 0)
-    counts = {size: await city.value(f"SELECT coalesce(sum(count), 0) FROM city.windows_{size}") for size in ("1m", "15m", "1h", "1d")}
+    counts = {
+        size: await city.value(f"SELECT coalesce(sum(count), 0) FROM city.windows_{size}")
+        for size in ("1m", "15m", "1h", "1d")
+    }
     closed = await city.value(
         "SELECT count(*) FROM city.readings r JOIN city.series s USING (series_id) JOIN city.offsets o "
         "ON o.partition = s.partition AND o.topic LIKE '%readings%' WHERE r.time < o.closed_until"
@@ -75,7 +80,9 @@ async def assert_nothing_lost_or_doubled(city: City, readings: list[Reading]) ->
 def a_hundred_thousand() -> list[Reading]:
     readings = some_readings(devices=12, minutes=60 * 18)
     assert len(readings) > 60_000
-    return readings + [Reading("filler", "no2", 1_700_000_000_000_000 + n * 100_000, float(n)) for n in range(100_000 - len(readings))]
+    return readings + [
+        Reading("filler", "no2", 1_700_000_000_000_000 + n * 100_000, float(n)) for n in range(100_000 - len(readings))
+    ]
 
 
 async def test_kill_9_in_the_middle_of_100_000_readings_loses_and_doubles_nothing(city: City, tmp_path: Path) -> None:
@@ -86,7 +93,9 @@ async def test_kill_9_in_the_middle_of_100_000_readings_loses_and_doubles_nothin
             await until(city, f"SELECT count(*) > {kill_after} FROM city.readings")
             processor.signal(signal.SIGKILL)
             await processor.ended()
-        assert await city.value("SELECT count(*) FROM city.readings") < len(readings), "killed too late to prove anything"
+        assert await city.value("SELECT count(*) FROM city.readings") < len(readings), (
+            "killed too late to prove anything"
+        )
     async with child(city, "p1", tmp_path / "p1.log"):
         await city.caught_up()
     await assert_nothing_lost_or_doubled(city, readings)
@@ -172,7 +181,10 @@ async def test_the_answer_to_a_commit_lost_on_the_way_doubles_nothing(city: City
 async def test_partitions_move_between_processors_that_come_and_go(city: City, tmp_path: Path) -> None:
     readings = sorted(a_hundred_thousand(), key=lambda reading: reading.time_us)
     records = city.gateway().frames(readings, size=250)
-    async with child(city, "p1", tmp_path / "p1.log", batch_max_readings=500), child(city, "p2", tmp_path / "p2.log", batch_max_readings=500):
+    async with (
+        child(city, "p1", tmp_path / "p1.log", batch_max_readings=500),
+        child(city, "p2", tmp_path / "p2.log", batch_max_readings=500),
+    ):
         await city.send(records[: len(records) // 3])
         await until(city, "SELECT count(DISTINCT owner_name) = 2 FROM city.offsets")
         async with child(city, "p3", tmp_path / "p3.log", batch_max_readings=500) as third:

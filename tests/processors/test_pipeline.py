@@ -28,14 +28,23 @@ def some_readings(devices: int, minutes: int, seed: int = 1) -> list[Reading]:
             time_us = START_US + chance.randrange(60_000_000)
             while time_us < START_US + minutes * 60_000_000:
                 meter = 0.5 if chance.random() < 0.01 else meter + chance.random()
-                value = {"pm2_5": chance.gauss(30, 8), "laeq": chance.gauss(60, 6), "wind_direction": chance.uniform(0, 360)}.get(metric, meter)
+                drawn = {
+                    "pm2_5": chance.gauss(30, 8),
+                    "laeq": chance.gauss(60, 6),
+                    "wind_direction": chance.uniform(0, 360),
+                }
+                value = drawn.get(metric, meter)
                 found.append(Reading(f"dev-{device}", metric, time_us, round(value, 3)))
-                time_us += chance.choice((10_000_000, 20_000_000, 45_000_000, 600_000_000 if chance.random() < 0.02 else 30_000_000))
+                time_us += chance.choice(
+                    (10_000_000, 20_000_000, 45_000_000, 600_000_000 if chance.random() < 0.02 else 30_000_000)
+                )
     return sorted(found, key=lambda reading: reading.time_us)
 
 
 async def stored_windows(city: City, size: str) -> dict[tuple[str, str, int], dict[str, float | None]]:
-    rows = await city.fetch(f"SELECT *, (extract(epoch FROM time) * 1000000)::bigint AS start_us FROM city_view.windows_{size}")
+    rows = await city.fetch(
+        f"SELECT *, (extract(epoch FROM time) * 1000000)::bigint AS start_us FROM city_view.windows_{size}"
+    )
     return {(row["device"], row["metric"], row["start_us"]): dict(row) for row in rows}
 
 
@@ -44,11 +53,16 @@ async def assert_windows_equal_reference(city: City, readings: Sequence[Reading]
     closed = {
         row["partition"]: row["closed"]
         for row in await city.fetch(
-            "SELECT partition, (extract(epoch FROM closed_until) * 1000000)::bigint AS closed FROM city.offsets WHERE topic LIKE '%readings%'"
+            "SELECT partition, (extract(epoch FROM closed_until) * 1000000)::bigint AS closed FROM city.offsets "
+            "WHERE topic LIKE '%readings%'"
         )
     }
-    partition = {(row["device"], row["metric"]): row["partition"] for row in await city.fetch(
-        "SELECT device, metric, partition FROM city.series JOIN city.devices USING (device_id)")}
+    partition = {
+        (row["device"], row["metric"]): row["partition"]
+        for row in await city.fetch(
+            "SELECT device, metric, partition FROM city.series JOIN city.devices USING (device_id)"
+        )
+    }
     counted = {}
     zone = ZoneInfo(ZONE)
     lengths = {"1m": 60_000_000, "15m": 900_000_000, "1h": 3_600_000_000, "1d": 86_400_000_000}
@@ -93,7 +107,11 @@ async def test_windows_of_any_arrival_order_equal_the_slow_reference(city: City,
         await city.caught_up()
     assert await city.value("SELECT count(*) FROM city.readings") == len(readings)
     ledger = (await city.fetch("SELECT * FROM city_view.ledger"))[0]
-    assert (ledger["received"], ledger["stored"], ledger["duplicate"]) == (len(arriving), len(readings), len(arriving) - len(readings))
+    assert (ledger["received"], ledger["stored"], ledger["duplicate"]) == (
+        len(arriving),
+        len(readings),
+        len(arriving) - len(readings),
+    )
     assert (ledger["in_flight"], ledger["unaccounted"], ledger["redelivered"]) == (0, 0, 0)
     counted = await assert_windows_equal_reference(city, readings)
     assert min(counted.values()) > 0, counted
