@@ -37,7 +37,7 @@ class Subscriber:
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"sub-{uuid.uuid4().hex[:8]}", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self._client.on_subscribe = lambda *_: self.subscribed.set()
-        self._client.on_message = lambda _client, _data, message: self.payloads.append(message.payload)
+        self._client.on_message = lambda _client, _data, message: self.payloads.append(bytes(message.payload))
         self._client.reconnect_delay_set(1, 1)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
         properties.SessionExpiryInterval = 3600
@@ -157,13 +157,18 @@ def own_broker(stack: LocalStack) -> Iterator[LocalStack]:
     shutil.rmtree(broker.place.folder)
 
 
+def kill_and_start(broker: LocalStack) -> None:
+    broker.kill("mosquitto")
+    broker.start_servers(["mosquitto"])
+
+
 @pytest.mark.slow
 def test_every_acknowledged_message_survives_the_brokers_kill(own_broker: LocalStack, tmp_path: Path) -> None:
     names = Names()
     with subscriber(own_broker.mqtt_port, "k/#") as gateway, LedgerWriter(tmp_path / "l", names, {}, fsync_every_s=0.1) as ledger:
         sender = publisher(own_broker.mqtt_port, ledger, in_flight=200)
         batch = on_topic(a_batch(names, 6000), "k")
-        killer = threading.Timer(0.25, lambda: (own_broker.kill("mosquitto"), own_broker.start_servers(["mosquitto"])))
+        killer = threading.Timer(0.25, kill_and_start, [own_broker])
         killer.start()
         for start in range(0, 6000, 100):
             assert sender.send(batch.cut(start, start + 100), never) == 100

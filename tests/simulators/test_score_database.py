@@ -27,8 +27,8 @@ def write_ledger(path: Path) -> None:
     time_us = np.tile(START_US + np.arange(SAMPLES) * 60_000_000, DEVICES)
     value = 50.0 + (np.arange(len(device)) % 97) / 10
     again = np.arange(0, len(device), 10)
-    device, time_us, value = (np.append(column, column[again]) for column in (device, time_us, value))
-    n = len(device)
+    order = np.concatenate([np.arange(len(device)), again])
+    device, time_us, value, n = device[order], time_us[order], value[order], len(order)
     rows = Rows(device, np.full(n, names.code("laeq"), np.int32), time_us, value, np.zeros(n, np.uint8))
     payloads = [f"{d} {t}".encode() for d, t in zip(device.tolist(), time_us.tolist(), strict=True)]
     with LedgerWriter(path, names, {"started_us": START_US}, fsync_every_s=1) as ledger:
@@ -45,7 +45,8 @@ async def store(dsn: str, path: Path) -> None:
     try:
         await connection.execute("INSERT INTO city.devices (device) SELECT 'd' || i FROM generate_series(0, $1::int - 1) i", DEVICES)
         await connection.execute(
-            "INSERT INTO city.series (device_id, metric, unit, interval_s, partition) SELECT device_id, 'laeq', 'dB', 60, 0 FROM city.devices"
+            "INSERT INTO city.series (device_id, metric, unit, interval_s, partition) "
+            "SELECT device_id, 'laeq', 'dB', 60, 0 FROM city.devices"
         )
         await connection.executemany(
             "INSERT INTO city.readings SELECT series_id, timestamptz 'epoch' + $2 * interval '1 us', $3 FROM city_view.series "
@@ -55,10 +56,10 @@ async def store(dsn: str, path: Path) -> None:
         for size in ("1m", "15m", "1h"):
             step = {"1m": "1 minute", "15m": "15 minutes", "1h": "1 hour"}[size]
             await connection.execute(
-                f"INSERT INTO city.windows_{size} (series_id, start, count, mean, min, max, std, first, last, p50, p95, p99, expected, valid, "
-                "late, flagged, first_time, last_time, sketch) "
-                f"SELECT series_id, time_bucket('{step}', time), count(*), 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, count(*), 0, 0, min(time), max(time), '' "
-                "FROM city.readings GROUP BY 1, 2"
+                f"INSERT INTO city.windows_{size} (series_id, start, count, mean, min, max, std, first, last, p50, p95, p99, expected, "
+                "valid, late, flagged, first_time, last_time, sketch) "
+                f"SELECT series_id, time_bucket('{step}', time), count(*), 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, "
+                "count(*), 0, 0, min(time), max(time), '' FROM city.readings GROUP BY 1, 2"
             )
     finally:
         await connection.close()
