@@ -44,7 +44,7 @@ class Location(msgspec.Struct):
 class Event(msgspec.Struct):
     """Any event; the fields of the types that hold readings."""
 
-    time: str | None = None
+    time: Any = None  # a string of ChirpStack; whatever a bridge makes of it is judged as a time, not as a broken event
     deviceInfo: DeviceInfo = msgspec.field(default_factory=DeviceInfo)  # noqa: N815
     object: Any = None
     rxInfo: list[RxInfo] = msgspec.field(default_factory=list)  # noqa: N815

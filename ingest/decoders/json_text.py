@@ -38,6 +38,8 @@ def parse_typed(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
+        if "Number out of range" in str(error):
+            raise Refused(RejectReason.NOT_FINITE, "a number is too large for 64 bits (like 1e400)") from None
         raise Refused(RejectReason.BAD_SCHEMA, str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _explain(text, str(error))
