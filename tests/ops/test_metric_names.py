@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from tests.ops.grafana import NAMES, queries
-from tests.ops.registered_metrics import registered
+from tests.ops.registered_metrics import collectors, registered, registries
 
 RULES = Path(__file__).parents[2] / "deploy/prometheus/rules"
 NAME = re.compile(r"\bcitynerve_(?:ingest|processor|control)_\w+")
@@ -67,3 +67,27 @@ def test_every_metric_of_a_loss_or_a_delay_is_on_a_dashboard() -> None:
 
 _SHOWN_ELSEWHERE = {"citynerve_control_lag_seconds"}
 """The control center's own view of what citynerve_processor_lag_seconds says at the source."""
+
+
+CLOSED = {"reason", "outcome", "event", "severity", "state", "size", "kind"}
+"""Labels whose values are a closed list."""
+
+
+def test_every_metric_says_what_it_is_and_carries_its_unit() -> None:
+    for registry in registries().values():
+        for collector in collectors(registry):
+            assert NAME.fullmatch(collector._name), collector._name
+            assert collector._documentation, collector._name
+            if collector._type == "histogram":
+                assert collector._name.endswith(("_seconds", "_readings")), (
+                    f"{collector._name}: the unit belongs in the name"
+                )
+
+
+def test_every_closed_list_of_label_values_stands_at_zero_from_the_start() -> None:
+    for registry in registries().values():
+        for collector in collectors(registry):
+            if collector._labelnames and set(collector._labelnames) <= CLOSED:
+                assert collector._metrics, (
+                    f"{collector._name} has no label values: its first failure would be invisible to rate()"
+                )
