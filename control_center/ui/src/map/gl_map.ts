@@ -43,7 +43,7 @@ export class GlMap implements MapView {
     });
     map.touchZoomRotate.disableRotation();
     map.keyboard.disableRotation();
-    map.addControl(new ScaleControl({ maxWidth: 120 }), "bottom-right");
+    map.addControl(new ScaleControl({ maxWidth: 80 }), "bottom-right");
     await new Promise<void>((resolve, reject) => {
       map.once("load", () => resolve());
       map.once("error", (event) => reject(event.error));

@@ -15,7 +15,9 @@ import {
 import { report, solved } from "./trouble.ts";
 
 const TAIL_EVERY_TICKS = 10;
+const BACKLOG_TAIL_EVERY_TICKS = 2;
 const TAIL_STEPS = 4;
+const AHEAD_MS = 60_000;
 const COUNTER = 3;
 const CIRCULAR = 1;
 const RANGES: readonly Range[] = ["1h", "6h", "24h", "7d"];
@@ -83,6 +85,15 @@ export class Trend {
     if (!same) void this.load();
   }
 
+  /** The right edge: now, or the moment that a running catch-up has reached. */
+  private endS(): number {
+    return (this.state.backlogToMs ?? this.state.clock.nowMs()) / 1000;
+  }
+
+  private startS(): number {
+    return this.endS() - RANGE_S[this.range];
+  }
+
   private stepS(): number {
     if (this.resolution !== "raw") return WINDOW_S[this.resolution];
     const { device, metric } = this.chosen ?? { device: "", metric: null };
@@ -99,7 +110,7 @@ export class Trend {
     this.points = [];
     this.loading = true;
     this.show();
-    await this.fetchFrom(this.state.clock.nowMs() - RANGE_S[this.range] * 1000);
+    await this.fetchFrom(this.startS() * 1000);
   }
 
   /** Fetches from `fromMs` to now; an answer that comes after another choice was made is dropped. */
@@ -108,12 +119,12 @@ export class Trend {
     if (this.chosen === null || metric === null) return;
     this.request += 1;
     const mine = this.request;
-    const now = this.state.clock.nowMs();
     try {
-      const fresh = await this.fetchSince(this.chosen.device, metric, new Date(fromMs), new Date(now + 60_000));
+      const to = new Date(this.state.clock.nowMs() + AHEAD_MS);
+      const fresh = await this.fetchSince(this.chosen.device, metric, new Date(fromMs), to);
       if (mine !== this.request) return;
       this.loading = false;
-      this.points = mergePoints(this.points, fresh, now / 1000 - RANGE_S[this.range]);
+      this.points = mergePoints(this.points, fresh, this.startS());
       solved("trend");
       this.show();
     } catch (cause) {
@@ -127,8 +138,9 @@ export class Trend {
   /** The newest windows may still be revised by late data, so the last few are asked for again. */
   private async tick(): Promise<void> {
     this.ticks += 1;
-    if (this.ticks % TAIL_EVERY_TICKS !== 0 || this.loading || this.chosen?.metric == null) return;
-    const last = this.points.at(-1)?.timeS ?? this.state.clock.nowMs() / 1000 - RANGE_S[this.range];
+    const every = this.state.backlogToMs === null ? TAIL_EVERY_TICKS : BACKLOG_TAIL_EVERY_TICKS;
+    if (this.ticks % every !== 0 || this.loading || this.chosen?.metric == null) return;
+    const last = this.points.at(-1)?.timeS ?? this.startS();
     await this.fetchFrom((last - TAIL_STEPS * this.stepS()) * 1000);
   }
 
@@ -138,7 +150,7 @@ export class Trend {
     const timeS = (latest?.timeMs ?? 0) / 1000;
     if (latest === undefined || timeS <= (this.points.at(-1)?.timeS ?? 0)) return;
     const point = { timeS, line: latest.value, low: latest.value, high: latest.value };
-    this.points = mergePoints(this.points, [point], this.state.clock.nowMs() / 1000 - RANGE_S[this.range]);
+    this.points = mergePoints(this.points, [point], this.startS());
     this.show();
   }
 
@@ -148,13 +160,12 @@ export class Trend {
     const series = metric === null ? undefined : this.state.series(device, metric);
     const unit = unitSymbol(series?.unit ?? "");
     this.title.textContent = metric === null ? t("trend.no_series") : named("metric", metric) + (unit === "" ? "" : ` (${unit})`);
-    const toS = this.state.clock.nowMs() / 1000;
-    const inRange = this.points.filter((point) => point.timeS >= toS - RANGE_S[this.range]);
+    const inRange = this.points.filter((point) => point.timeS >= this.startS());
     this.columns = toColumns(inRange, this.stepS());
     this.chart.show({
       columns: this.columns,
-      fromS: toS - RANGE_S[this.range],
-      toS,
+      fromS: this.startS(),
+      toS: this.endS(),
       band: this.banded(),
       pointsOnly: this.meanKind() === CIRCULAR,
       limit: this.limit(),
