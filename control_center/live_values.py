@@ -47,7 +47,8 @@ class LatestValues:
         self._slot_of = np.full((64, len(_METRIC_NAMES)), -1, np.int32)
         self._device_last_us = np.full(64, _NEVER, np.int64)
         self._device_interval_s = np.full(64, np.inf)
-        self._device_registered = np.zeros(64, np.bool_)
+        self._interval_is_registered = np.zeros(64, np.bool_)
+        self._in_register = np.zeros(64, np.bool_)
         self._size = 0
         self._slot_device = np.zeros(256, np.int32)
         self._slot_metric = np.zeros(256, np.int16)
@@ -111,7 +112,7 @@ class LatestValues:
             flat[new] = slots
             device, metric = np.divmod(new, len(_METRIC_NAMES))
             self._slot_device[slots], self._slot_metric[slots] = device, metric
-            unregistered = ~self._device_registered[device]
+            unregistered = ~self._interval_is_registered[device]
             np.minimum.at(self._device_interval_s, device[unregistered], _METRIC_INTERVAL_S[metric[unregistered]])
         return flat[cell]
 
@@ -132,7 +133,8 @@ class LatestValues:
             self._slot_of = np.concatenate([self._slot_of, np.full_like(self._slot_of, -1)])
             self._device_last_us = np.concatenate([self._device_last_us, np.full(index, _NEVER, np.int64)])
             self._device_interval_s = np.concatenate([self._device_interval_s, np.full(index, np.inf)])
-            self._device_registered = np.concatenate([self._device_registered, np.zeros(index, np.bool_)])
+            self._interval_is_registered = np.concatenate([self._interval_is_registered, np.zeros(index, np.bool_)])
+            self._in_register = np.concatenate([self._in_register, np.zeros(index, np.bool_)])
         self._devices[name] = index
         self._names.append(name)
         return index
@@ -185,15 +187,17 @@ class LatestValues:
             index = self._devices.get(device)
             if index is None:
                 index = self._new_device(device)
-            if index >= 0 and interval_s is not None:
+            if index < 0:
+                continue
+            self._in_register[index] = True
+            if interval_s is not None:
                 self._device_interval_s[index] = interval_s
-                self._device_registered[index] = True
+                self._interval_is_registered[index] = True
 
     def stale_devices(self, now_us: int, intervals: float) -> int:
-        """How many devices have sent nothing for `intervals` times their expected interval, those that never did included."""
+        """How many devices have sent nothing for `intervals` times their expected interval, registered ones that never did included."""
         n = len(self._names)
         last_us, interval_s = self._device_last_us[:n], self._device_interval_s[:n]
-        never = last_us == _NEVER
-        # where it never spoke, last_us is the smallest int64: subtracting it would overflow
-        age_us = now_us - np.where(never, now_us, last_us)
-        return int(np.count_nonzero(never | (age_us > intervals * interval_s * 1e6)))
+        never = last_us == _NEVER  # only named: in the register, or in a frame's dictionary without a reading
+        age_us = now_us - np.where(never, now_us, last_us)  # subtracting _NEVER itself would overflow
+        return int(np.count_nonzero(np.where(never, self._in_register[:n], age_us > intervals * interval_s * 1e6)))

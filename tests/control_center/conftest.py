@@ -1,7 +1,8 @@
 """A running control center of the test's own, on a free port, over a fresh database and fresh topics."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,6 +52,23 @@ async def running(config: ControlConfig) -> AsyncIterator[Running]:
         async with httpx.AsyncClient(base_url=base_url, timeout=10, trust_env=False) as client:
             yield Running(client, app, base_url)
         app.state.parts.hub.close()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
+    """Wait until `condition()` holds."""
+    async with asyncio.timeout(timeout_s):
+        while not await condition():  # noqa: ASYNC110 - what is waited for lies in another process
+            await asyncio.sleep(0.05)
+
+
+async def until_ready(control: Running) -> None:
+    """Wait until every part works and this replica leads."""
+
+    async def ready() -> bool:
+        answer = await control.client.get("/readyz")
+        return answer.status_code == 200 and "alarms_leading 1.0" in (await control.client.get("/metrics")).text
+
+    await until(ready)
 
 
 @pytest.fixture

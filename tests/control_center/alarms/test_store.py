@@ -38,7 +38,7 @@ async def events(connection: Database) -> list[tuple[int, str]]:
 
 
 @pytest.fixture
-async def ruled(connection: Database, seeded: Seeded) -> Database:
+async def ruled(connection: Database) -> Database:
     await sync_rules(connection, load_rules(None), NOW)
     return connection
 

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from control_center.app import ControlConfig
-from tests.control_center.conftest import Running, Seeded, running
+from tests.control_center.conftest import Running, running
 
+pytestmark = pytest.mark.usefixtures("seeded")
 TEXTS = [
     "", "\x00", "a\x00b", "\n", "\r\nX-Evil: 1", "' OR 1=1 --", "'; DROP TABLE city.devices; --", "%", "_", "\\", "{0}", "{device}", "%s",
     "../../etc/passwd", "..%2f..%2f", "<script>alert(1)</script>", "\u202e\u0000", "\ud7ff", "é" * 300, "x" * 5000, "null", "[]", "{{7*7}}",
@@ -77,7 +78,7 @@ QUERIES: list[tuple[str, dict[str, str]]] = [
 ]
 
 
-async def test_every_parameter_bears_hostile_values(control: Running, seeded: Seeded, connection: Any) -> None:
+async def test_every_parameter_bears_hostile_values(control: Running, connection: Any) -> None:
     wrong = []
     for path, parameters in QUERIES:
         answer = await control.client.get(f"/api/v1{path}", params=parameters)
@@ -87,7 +88,7 @@ async def test_every_parameter_bears_hostile_values(control: Running, seeded: Se
     assert await connection.fetchval("SELECT count(*) FROM city.devices") == 5
 
 
-async def test_every_path_part_bears_hostile_values(control: Running, seeded: Seeded) -> None:
+async def test_every_path_part_bears_hostile_values(control: Running) -> None:
     for value in TEXTS + NUMBERS:
         quoted = "".join(f"%{byte:02X}" for byte in value.encode("utf-8", "surrogatepass"))
         for path in (f"/api/v1/devices/{quoted}", f"/api/v1/alarms/{quoted}", f"/api/{quoted}", f"/{quoted}"):
@@ -103,7 +104,7 @@ BODIES = [
 ]  # fmt: skip
 
 
-async def test_every_body_is_answered_and_none_acknowledges_by_accident(control: Running, seeded: Seeded) -> None:
+async def test_every_body_is_answered_and_none_acknowledges_by_accident(control: Running) -> None:
     for body in BODIES:
         answer = await control.client.post(
             "/api/v1/alarms/1/acknowledge", content=body, headers={"Content-Type": "application/json"}
@@ -162,7 +163,7 @@ async def test_what_callers_make_up_never_becomes_a_label(control: Running) -> N
 
 
 @pytest.mark.parametrize(("path", "days"), [("/readings", 32), ("/windows", 1000)])
-async def test_too_long_a_range_is_refused_at_once(control: Running, seeded: Seeded, path: str, days: int) -> None:
+async def test_too_long_a_range_is_refused_at_once(control: Running, path: str, days: int) -> None:
     span = {"from": "2023-01-01T00:00:00Z", "to": f"{2023 + days // 365 + 1}-01-01T00:00:00Z"}
     answer = await control.client.get(f"/api/v1{path}", params=SERIES | span)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "range_too_long")
@@ -188,7 +189,7 @@ async def test_mistakes_are_named_all_at_once_in_the_callers_language(control: R
     assert (misspelt.status_code, misspelt.json()["error"]["code"]) == (422, "unknown_parameter")
 
 
-async def test_a_slow_query_ends_at_its_limit_and_says_so(config: ControlConfig, database: str, seeded: Seeded) -> None:
+async def test_a_slow_query_ends_at_its_limit_and_says_so(config: ControlConfig, database: str) -> None:
     slow = config.control.model_copy(update={"statement_timeout_ms": 200})
     blocker = await asyncpg.connect(database)
     async with (

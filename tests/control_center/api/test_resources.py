@@ -1,4 +1,4 @@
-"""The API over the real database: every resource answers with the agreed shape, pages through everything once, and names what is unknown."""
+"""The API over the real database: every resource has the agreed shape, pages through everything once, and names what is unknown."""
 
 import base64
 from datetime import timedelta
@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 
 from control_center.api import payloads
 from control_center.rows import Device, Series, StoredReading, Window
-from tests.control_center.conftest import HOSTILE_NAME, T0, Running, Seeded
+from tests.control_center.conftest import HOSTILE_NAME, T0, Running
 
+pytestmark = pytest.mark.usefixtures("seeded")
 Database = asyncpg.Connection  # generic only in the stubs
 
 
@@ -30,14 +31,12 @@ async def all_pages(control: Running, path: str, **parameters: Any) -> list[dict
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 1000])
-async def test_paging_gives_every_device_once_in_order_whatever_the_page_size(
-    control: Running, seeded: Seeded, limit: int
-) -> None:
+async def test_paging_gives_every_device_once_in_order_whatever_the_page_size(control: Running, limit: int) -> None:
     items = await all_pages(control, "/api/v1/devices", limit=limit)
     assert [item["device"] for item in items] == ["air-1", "air-2", "noise-1", "water/level 1", "zebra"]
 
 
-async def test_devices_are_filtered_by_kind_district_and_part_of_a_name(control: Running, seeded: Seeded) -> None:
+async def test_devices_are_filtered_by_kind_district_and_part_of_a_name(control: Running) -> None:
     async def found(**parameters: str) -> list[str]:
         return [item["device"] for item in await all_pages(control, "/api/v1/devices", **parameters)]
 
@@ -49,13 +48,13 @@ async def test_devices_are_filtered_by_kind_district_and_part_of_a_name(control:
     assert await found(q="' OR true --") == []
 
 
-async def test_a_hostile_name_comes_back_as_the_data_it_is(control: Running, seeded: Seeded) -> None:
+async def test_a_hostile_name_comes_back_as_the_data_it_is(control: Running) -> None:
     answer = await control.client.get("/api/v1/devices/air-2")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["name"] == HOSTILE_NAME
 
 
-async def test_a_device_is_given_with_the_newest_value_of_each_series(control: Running, seeded: Seeded) -> None:
+async def test_a_device_is_given_with_the_newest_value_of_each_series(control: Running) -> None:
     device = (await control.client.get("/api/v1/devices/air-1")).json()
     assert device["series"] == [
         {"metric": "no2", "unit": "ug/m3", "last_time": None, "last_value": None},
@@ -64,20 +63,20 @@ async def test_a_device_is_given_with_the_newest_value_of_each_series(control: R
     assert (await control.client.get("/api/v1/devices/water%2Flevel%201")).json()["device"] == "water/level 1"
 
 
-async def test_readings_page_by_time_without_gap_or_repeat(control: Running, seeded: Seeded) -> None:
+async def test_readings_page_by_time_without_gap_or_repeat(control: Running) -> None:
     span = {"from": T0.isoformat(), "to": (T0 + timedelta(hours=1)).isoformat()}
     items = await all_pages(control, "/api/v1/readings", device="air-1", metric="pm2_5", limit=37, **span)
     assert [item["value"] for item in items] == [10 + n / 8 for n in range(250)]
     assert items[1] == {"time": "2026-05-01T12:00:10.000001Z", "value": 10.125, "flags": 1}
 
 
-async def test_the_range_includes_from_and_excludes_to(control: Running, seeded: Seeded) -> None:
+async def test_the_range_includes_from_and_excludes_to(control: Running) -> None:
     span = {"from": T0.isoformat(), "to": (T0 + timedelta(seconds=10, microseconds=1)).isoformat()}
     items = await all_pages(control, "/api/v1/readings", device="air-1", metric="pm2_5", **span)
     assert len(items) == 1
 
 
-async def test_windows_carry_every_column_and_page_by_time(control: Running, seeded: Seeded) -> None:
+async def test_windows_carry_every_column_and_page_by_time(control: Running) -> None:
     span = {"from": T0.isoformat(), "to": (T0 + timedelta(days=1)).isoformat()}
     items = await all_pages(control, "/api/v1/windows", device="air-1", metric="pm2_5", size="15m", limit=7, **span)
     assert len({item["time"] for item in items}) == len(items) == 30
@@ -88,7 +87,7 @@ async def test_windows_carry_every_column_and_page_by_time(control: Running, see
     assert await all_pages(control, "/api/v1/windows", device="air-1", metric="pm2_5", size="1d", **span) == []
 
 
-async def test_what_is_unknown_is_named(control: Running, seeded: Seeded) -> None:
+async def test_what_is_unknown_is_named(control: Running) -> None:
     async def message(path: str, **parameters: str) -> tuple[int, str, str]:
         answer = await control.client.get(path, params=parameters)
         return answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["message"]
@@ -101,10 +100,12 @@ async def test_what_is_unknown_is_named(control: Running, seeded: Seeded) -> Non
     assert await message("/api/v1/devices/nobody", lang="vi") == (404, "unknown_device", "Không có thiết bị 'nobody'.")
 
 
-async def test_the_ledger_adds_up_and_pages(control: Running, connection: Database, seeded: Seeded) -> None:
+async def test_the_ledger_adds_up_and_pages(control: Running, connection: Database) -> None:
     await connection.execute(
-        """INSERT INTO city.ledger (gateway, epoch, topic, partition, next_seq, sent_before, n_in, n_stored, n_duplicate, n_dead, n_redelivered)
-           VALUES ('gw-1', 1, 't', 0, 10, 100, 90, 80, 7, 3, 5), ('gw-1', 2, 't', 0, 1, 10, 10, 10, 0, 0, 0), ('gw-2', 1, 't', 0, 1, 4, 4, 4, 0, 0, 0)"""
+        """INSERT INTO city.ledger
+               (gateway, epoch, topic, partition, next_seq, sent_before, n_in, n_stored, n_duplicate, n_dead, n_redelivered)
+           VALUES ('gw-1', 1, 't', 0, 10, 100, 90, 80, 7, 3, 5), ('gw-1', 2, 't', 0, 1, 10, 10, 10, 0, 0, 0),
+               ('gw-2', 1, 't', 0, 1, 4, 4, 4, 0, 0, 0)"""
     )
     await connection.execute("""INSERT INTO city.ledger_gaps (gateway, epoch, topic, partition, from_seq, to_seq, sent_before, readings)
            VALUES ('gw-1', 1, 't', 0, 3, 3, 30, 10)""")
@@ -144,7 +145,7 @@ async def test_city_and_status_answer_before_anything_has_been_measured(control:
     }  # fmt: skip
 
 
-async def test_answers_have_the_shape_the_description_promises(control: Running, seeded: Seeded) -> None:
+async def test_answers_have_the_shape_the_description_promises(control: Running) -> None:
     series = {"device": "air-1", "metric": "pm2_5"}
     span = {"from": T0.isoformat(), "to": (T0 + timedelta(days=1)).isoformat()}
     promised: list[tuple[str, dict[str, str], Any]] = [

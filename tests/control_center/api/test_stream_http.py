@@ -9,7 +9,7 @@ import httpx
 
 from control_center.app import ControlConfig
 from tests.control_center.api.event_source import open_stream
-from tests.control_center.conftest import T0, Running, Seeded, running
+from tests.control_center.conftest import T0, Running, Seeded, running, until, until_ready
 
 Database = asyncpg.Connection  # generic only in the stubs
 
@@ -22,14 +22,6 @@ async def raise_alarm(connection: Database, series_id: int, *, active: bool = Tr
         T0,
         '{"threshold": 55.0}',
     )
-
-
-async def until_ready(control: Running) -> None:
-    async with asyncio.timeout(10):
-        while (await control.client.get("/readyz")).status_code != 200 or "alarms_leading 1.0" not in (
-            await control.client.get("/metrics")
-        ).text:
-            await asyncio.sleep(0.05)
 
 
 async def test_status_comes_every_second(control: Running) -> None:
@@ -110,9 +102,11 @@ async def test_more_streams_than_allowed_are_refused_and_places_are_given_back(c
         async with open_stream(control.base_url), open_stream(control.base_url):
             refused = await control.client.get("/api/v1/stream")
             assert (refused.status_code, refused.json()["error"]["code"]) == (503, "too_many_streams")
-        async with asyncio.timeout(5):
-            while "sse_clients 0.0" not in (await control.client.get("/metrics")).text:
-                await asyncio.sleep(0.05)
+
+        async def given_back() -> bool:
+            return "sse_clients 0.0" in (await control.client.get("/metrics")).text
+
+        await until(given_back)
         async with open_stream(control.base_url) as stream:
             await stream.next()
 
@@ -138,12 +132,11 @@ async def test_a_browser_that_stops_reading_is_dropped_and_holds_nobody_up(confi
 
 async def test_stopping_ends_open_streams_at_once(config: ControlConfig) -> None:
     loop = asyncio.get_running_loop()
-    async with running(config) as control:
-        async with open_stream(control.base_url) as stream:
-            await stream.next()
-            started = loop.time()
-            control.app.state.parts.hub.close()
-            async with asyncio.timeout(3):
-                async for _ in stream._lines:
-                    pass
+    async with running(config) as control, open_stream(control.base_url) as stream:
+        await stream.next()
+        started = loop.time()
+        control.app.state.parts.hub.close()
+        async with asyncio.timeout(3):
+            async for _ in stream._lines:
+                pass
     assert loop.time() - started < 3
