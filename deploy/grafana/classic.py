@@ -18,8 +18,9 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.models import common
     from grafana_foundation_sdk.models import dashboard as schema
+    from grafana_foundation_sdk.models import geomap as geomap_schema
 
 __all__ = [
-    "Builder", "JSONEncoder", "common", "common_builders", "dashboards", "geomap", "prometheus", "schema", "stat", "table", "timeseries",
+    "Builder", "JSONEncoder", "common", "common_builders", "dashboards", "geomap", "geomap_schema", "prometheus", "schema", "stat", "table", "timeseries",
     "variants",
 ]  # fmt: skip

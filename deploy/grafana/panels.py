@@ -11,6 +11,7 @@ from deploy.grafana.classic import (
     common_builders,
     dashboards,
     geomap,
+    geomap_schema,
     prometheus,
     schema,
     stat,
@@ -101,6 +102,7 @@ def number(look: Look, queries: Sequence[Query], source: common.DataSourceRef) -
     panel = stat.Panel().title(look.title).description(look.description).datasource(source).unit(look.unit)
     panel = panel.span(look.width).height(look.height).targets(list(queries)).thresholds(look.steps.build())
     panel = panel.color_mode(common.BigValueColorMode.BACKGROUND).graph_mode(common.BigValueGraphMode.AREA)
+    panel = panel.reduce_options(common_builders.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False))
     return panel if look.decimals is None else panel.decimals(look.decimals)
 
 
@@ -162,6 +164,7 @@ def device_map(look: Look, query: Query, *, layer: str, value: str) -> Panel:
     panel = panel.span(look.width).height(look.height).targets([query]).layers([markers])
     panel = panel.basemap(common_builders.MapLayerOptions().type("default").name("base"))
     panel = panel.view(geomap.MapViewConfig().id("fit").all_layers(all_layers=True).padding(5))
+    panel = panel.tooltip(geomap.TooltipOptions().mode(geomap_schema.TooltipMode.DETAILS))
     panel = panel.color_scheme(dashboards.FieldColor().mode(schema.FieldColorModeId.CONTINUOUS_GR_YL_RD))
     return panel.controls(
         geomap.ControlsOptions()

@@ -136,3 +136,20 @@ def test_make_help_lists_every_target_the_prose_names() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout
     named = {command.split()[1] for _, command in commands() if command.startswith("make ")}
     assert {f"make {name}" for name in named} <= set(re.findall(r"make [a-z-]+", listed)) | {"make help"}
+
+
+_PATH = re.compile(
+    r"(?<![\w/.-])((?:docs|deploy|ingest|processors|control_center|simulators|tests)/[\w./-]+\.(?:md|toml|py|sql|ya?ml|conf|json|lock))\b"
+)
+
+
+def test_every_file_that_code_or_prose_names_exists() -> None:
+    kinds = {".py", ".md", ".toml", ".yml", ".yaml", ".sql", ".conf", ".service", ".ts"}
+    missing = {
+        f"{path}: {name}"
+        for path in files()
+        if path.suffix in kinds and path.parts[0] != "tests"
+        for name in _PATH.findall(text(path))
+        if not (ROOT / name).exists()
+    }
+    assert missing == set()
