@@ -21,6 +21,6 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.models import geomap as geomap_schema
 
 __all__ = [
-    "Builder", "JSONEncoder", "common", "common_builders", "dashboards", "geomap", "geomap_schema", "prometheus", "schema", "stat", "table", "timeseries",
-    "variants",
+    "Builder", "JSONEncoder", "common", "common_builders", "dashboards", "geomap", "geomap_schema", "prometheus", "schema", "stat",
+    "table", "timeseries", "variants",
 ]  # fmt: skip
