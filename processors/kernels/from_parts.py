@@ -60,6 +60,10 @@ def _total(column: npt.NDArray[np.int32], starts: IndexArray) -> npt.NDArray[np.
 def _last_part(parts: WindowRows, starts: IndexArray) -> IndexArray:
     """Position of the part with the latest reading of each run; of equally late ones, the highest last value."""
     ends = starts + run_lengths(starts, len(parts)) - 1
+    rises = parts.last_time_us[1:] > parts.last_time_us[:-1]
+    rises[starts[1:] - 1] = True
+    if rises.all():
+        return ends
     run = np.repeat(np.arange(len(starts)), run_lengths(starts, len(parts)))
     order = np.lexsort((parts.last, parts.last_time_us, run))
     last: IndexArray = order[ends]

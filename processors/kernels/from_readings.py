@@ -11,6 +11,7 @@ from ingest.contract.reading import FLAGGED_MASK, Flag
 from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
 from processors.kernels import sketch, sketch_bytes, special
+from processors.kernels.blocks import Readings
 from processors.kernels.moments import moments_of_runs
 from processors.kernels.ordering import run_lengths
 
@@ -22,26 +23,6 @@ PERCENTS = (50, 95, 99)
 
 
 @dataclass(frozen=True, slots=True)
-class OrderedReadings:
-    """n readings in order of (series, time, value).
-
-    `before`: the value preceding each in its series, NaN where none is known; None where no series is a counter.
-    """
-
-    time_us: Int64Array
-    value: FloatArray
-    flags: npt.NDArray[np.integer]
-    start_us: Int64Array
-    before: FloatArray | None
-
-    def cut(self, begin: int, end: int) -> OrderedReadings:
-        """The readings begin..end-1."""
-        part = slice(begin, end)
-        before = None if self.before is None else self.before[part]
-        return OrderedReadings(self.time_us[part], self.value[part], self.flags[part], self.start_us[part], before)
-
-
-@dataclass(frozen=True, slots=True)
 class WindowHeads:
     """What is known of w windows before their numbers: series id, kind of mean, expected readings."""
 
@@ -49,9 +30,16 @@ class WindowHeads:
     kind: npt.NDArray[np.int8]
     expected: npt.NDArray[np.int32]
 
+    def cut(self, windows: slice) -> WindowHeads:
+        """The heads of a range of windows."""
+        return WindowHeads(self.series_id[windows], self.kind[windows], self.expected[windows])
 
-def rows_of(readings: OrderedReadings, starts: IndexArray, heads: WindowHeads) -> WindowRows:
-    """One row for each run of readings that begins at `starts` (rising, the first is 0)."""
+
+def rows_of(readings: Readings, before: FloatArray | None, starts: IndexArray, heads: WindowHeads) -> WindowRows:
+    """One row for each run of readings, ordered by (series, time), that begins at `starts` (rising, the first is 0).
+
+    `before`: the value preceding each reading in its series, NaN where none is known; None where no series is a counter.
+    """
     n = len(readings.value)
     values = readings.value
     lengths = run_lengths(starts, n)
@@ -61,7 +49,7 @@ def rows_of(readings: OrderedReadings, starts: IndexArray, heads: WindowHeads) -
     sketches = sketch.sketch_runs(values, starts, low, high)
     p50, p95, p99 = sketch.quantiles(sketches, PERCENTS, low, high)
     flagged = _count_flag(readings.flags, FLAGGED_MASK, starts)
-    special_of, sum_sin, sum_cos = _special(readings, starts, heads.kind)
+    special_of, sum_sin, sum_cos = _special(values, before, starts, heads.kind)
     count = lengths.astype(np.int32)
     return WindowRows(
         series_id=heads.series_id,
@@ -98,27 +86,27 @@ def _count_flag(flags: npt.NDArray[np.integer], mask: int, starts: IndexArray) -
 
 
 def _special(
-    readings: OrderedReadings, starts: IndexArray, kind: npt.NDArray[np.int8]
+    all_values: FloatArray, before: FloatArray | None, starts: IndexArray, kind: npt.NDArray[np.int8]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """`special`, `sum_sin`, `sum_cos` of every window; each kind of mean costs only where it occurs."""
     result = np.full((3, len(starts)), np.nan)
     answer, sum_sin, sum_cos = result
     if not kind.any():
         return answer, sum_sin, sum_cos
-    lengths = run_lengths(starts, len(readings.value))
+    lengths = run_lengths(starts, len(all_values))
     for mean in (Mean.CIRCULAR, Mean.ENERGETIC, Mean.COUNTER):
         which = np.flatnonzero(kind == mean)
         if len(which) == 0:
             continue
         whole = len(which) == len(starts)
         at = slice(None) if whole else np.flatnonzero(np.repeat(kind == mean, lengths))
-        values = readings.value[at]
+        values = all_values[at]
         runs = np.cumsum(lengths[which]) - lengths[which]
         if mean == Mean.CIRCULAR:
             sum_sin[which], sum_cos[which] = special.circular_sums(values, runs)
             answer[which] = special.circular_mean(sum_sin[which], sum_cos[which], lengths[which])
         elif mean == Mean.ENERGETIC:
             answer[which] = special.energetic_mean(values, runs)
-        elif readings.before is not None:
-            answer[which] = np.add.reduceat(special.counter_steps(values, readings.before[at]), runs)
+        elif before is not None:
+            answer[which] = np.add.reduceat(special.counter_steps(values, before[at]), runs)
     return answer, sum_sin, sum_cos

@@ -7,29 +7,22 @@ gives the window of the whole. docs/kernels.md defines every column.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
+from processors.kernels.blocks import Readings, blocks_of_runs, blocks_of_series, in_order
 from processors.kernels.from_parts import rows_of_parts
-from processors.kernels.from_readings import OrderedReadings, WindowHeads, rows_of
-from processors.kernels.ordering import is_ordered, order_by_series, run_starts, sort_by_series_and_time
+from processors.kernels.from_readings import WindowHeads, rows_of
+from processors.kernels.ordering import is_ordered, run_starts
+from processors.kernels.row_collector import RowCollector, no_rows, rows_at
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 IndexArray = npt.NDArray[np.intp]
 SeriesArray = npt.NDArray[np.int32]
-
-_BLOCK = 1 << 16  # readings aggregated at a time, so that the temporaries stay in the processor's cache
-_COLUMN_TYPES: dict[type, tuple[str, ...]] = {
-    np.int32: ("series_id", "count", "expected", "valid", "late", "flagged", "revision"),
-    np.int64: ("start_us", "first_time_us", "last_time_us"),
-    np.float64: ("mean", "min", "max", "std", "first", "last", "p50", "p95", "p99", "special", "sum_sin", "sum_cos"),
-    np.object_: ("sketch",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +62,27 @@ def aggregate(  # noqa: PLR0917 - six columns of the readings, as every caller h
         raise ValueError("series_idx, time_us, values, flags and start_us must have one length")
     if n == 0:
         return empty_rows()
-    finite = np.isfinite(values)
-    if not finite.all():
-        raise ValueError(f"reading {int(np.argmin(finite))} is not finite; refuse such values before aggregating")
-    order = None if is_ordered(series_idx, time_us) else order_by_series(series_idx)
-    in_series = series_idx if order is None else series_idx.take(order)
-    rows = []
-    for begin, end in _series_blocks(in_series):
-        part = slice(begin, end)
-        at = part if order is None else order[part]
-        block = _Block(
-            in_series[part], time_us[at], values[at], flags[at], start_us[at],
-            length_us[at] if isinstance(length_us, np.ndarray) else np.broadcast_to(np.int64(length_us), end - begin),
-        )  # fmt: skip
-        rows += _rows_of_block(meta, block, previous)
-    return _by_series_id(WindowRows.concatenate(rows) if len(rows) > 1 else rows[0])
+    each_length = length_us if isinstance(length_us, np.ndarray) else None
+    rows = RowCollector(n)
+    for block in blocks_of_series(
+        Readings(series_idx, time_us, values, flags, start_us, each_length), len(meta.series_id)
+    ):
+        _check_finite(values, block.value)
+        readings = in_order(block)
+        starts = run_starts(readings.series, readings.start_us)
+        lengths = np.int64(length_us) if readings.length_us is None else readings.length_us[starts]
+        heads = _heads(meta, readings.series[starts], lengths)
+        before = _before(meta, readings, previous)
+        for windows, part in blocks_of_runs(starts, len(readings)):
+            rows.add(
+                rows_of(
+                    readings.cut(part),
+                    None if before is None else before[part],
+                    starts[windows] - part.start,
+                    heads.cut(windows),
+                )
+            )
+    return _by_series_id(rows.collected())
 
 
 def merge(
@@ -101,96 +100,55 @@ def merge(
         raise ValueError("rows, series_idx and start_us must have one length")
     if n == 0:
         return empty_rows()
-    lengths = np.broadcast_to(np.asarray(length_us, np.int64), n)
+    order = _order_of_parts(rows, series_idx, start_us)
+    if order is not None:
+        rows, series_idx, start_us = rows.take(order), series_idx[order], start_us[order]
+        length_us = length_us[order] if isinstance(length_us, np.ndarray) else length_us
+    starts = run_starts(series_idx, start_us)
+    heads = _heads(
+        meta, series_idx[starts], length_us[starts] if isinstance(length_us, np.ndarray) else np.int64(length_us)
+    )
+    out = RowCollector(n)
+    for windows, part in blocks_of_runs(starts, n):
+        out.add(rows_of_parts(rows_at(rows, part), start_us[part], starts[windows] - part.start, heads.cut(windows)))
+    return _by_series_id(out.collected())
+
+
+def _order_of_parts(rows: WindowRows, series_idx: SeriesArray, start_us: Int64Array) -> IndexArray | None:
+    """Positions of parts by (series, coarse start, first time, last time); None where they stand so already."""
+    same = series_idx[1:] == series_idx[:-1]
+    follows = (rows.first_time_us[1:] > rows.last_time_us[:-1]) & (start_us[1:] >= start_us[:-1])
+    if ((series_idx[1:] > series_idx[:-1]) | (same & follows)).all():
+        return None
     # every column a sum can depend on decides ties, so that the order of the rows given never does
-    order = np.lexsort((rows.mean, rows.count, rows.first, rows.last_time_us, rows.first_time_us, start_us, series_idx))
-    parts, series, coarse, lengths = rows.take(order), series_idx[order], start_us[order], lengths[order]
-    starts = run_starts(series, coarse)
-    return _by_series_id(rows_of_parts(parts, coarse, starts, _heads(meta, series[starts], lengths[starts])))
+    return np.lexsort((rows.mean, rows.count, rows.first, rows.last_time_us, rows.first_time_us, start_us, series_idx))
 
 
 def empty_rows() -> WindowRows:
     """No rows, each column of its type."""
-    return WindowRows(**{name: np.empty(0, kind) for kind, names in _COLUMN_TYPES.items() for name in names})
+    return no_rows(0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Readings of some whole series, series after series."""
-
-    series: SeriesArray
-    time_us: Int64Array
-    value: FloatArray
-    flags: npt.NDArray[np.integer]
-    start_us: Int64Array
-    length_us: Int64Array
-
-    def take(self, at: IndexArray) -> _Block:
-        return _Block(*(getattr(self, column)[at] for column in self.__slots__))
+def _check_finite(values: FloatArray, part: FloatArray) -> None:
+    if not np.isfinite(part).all():
+        at = int(np.argmin(np.isfinite(values)))
+        raise ValueError(f"reading {at} is not finite; refuse such values before aggregating")
 
 
-def _series_blocks(series: SeriesArray) -> list[tuple[int, int]]:
-    """Ranges of whole series of about _BLOCK readings: small enough to be sorted and aggregated within the cache."""
-    n = len(series)
-    if n <= _BLOCK:
-        return [(0, n)]
-    cuts = np.searchsorted(series, series[np.arange(_BLOCK, n, _BLOCK)], "left")
-    return list(pairwise(np.unique(np.concatenate(([0], cuts, [n]))).tolist()))
-
-
-def _rows_of_block(meta: SeriesMeta, block: _Block, previous: PreviousReading | None) -> list[WindowRows]:
-    block = _in_order(block)
-    before = _before(meta, block.series, block.value, previous)
-    readings = OrderedReadings(block.time_us, block.value, block.flags, block.start_us, before)
-    starts = run_starts(block.series, block.start_us)
-    heads = _heads(meta, block.series[starts], block.length_us[starts])
-    edges = np.append(starts, len(block.series))
-    rows = []
-    for first, last in _blocks(starts, len(block.series)):
-        begin, end = int(edges[first]), int(edges[last])
-        rows.append(rows_of(readings.cut(begin, end), starts[first:last] - begin, _cut(heads, first, last)))
-    return rows
-
-
-def _in_order(block: _Block) -> _Block:
-    """The block by (series, time, value)."""
-    if not is_ordered(block.series, block.time_us):
-        block = block.take(sort_by_series_and_time(block.series, block.time_us))
-    same = block.series[1:] == block.series[:-1]
-    if (same & (block.time_us[1:] == block.time_us[:-1])).any():
-        # the store holds one value a moment; a caller who gives more must still not depend on the order of arrival
-        block = block.take(np.lexsort((block.value, block.time_us, block.series)))
-    if (same & (block.start_us[1:] < block.start_us[:-1])).any():
-        raise ValueError("start_us falls while time rises within a series; a start must be a function of the time")
-    return block
-
-
-def _before(
-    meta: SeriesMeta, series: SeriesArray, values: FloatArray, previous: PreviousReading | None
-) -> FloatArray | None:
+def _before(meta: SeriesMeta, readings: Readings, previous: PreviousReading | None) -> FloatArray | None:
     """The value before each ordered reading in its series, NaN: none known; None where no series is a counter."""
     if not (meta.mean_kind == Mean.COUNTER).any():
         return None
-    before = np.empty_like(values)
-    before[1:] = values[:-1]
-    first = run_starts(series)
-    before[first] = np.nan if previous is None else previous.value[series[first]]
+    before = np.empty_like(readings.value)
+    before[1:] = readings.value[:-1]
+    first = run_starts(readings.series)
+    before[first] = np.nan if previous is None else previous.value[readings.series[first]]
     return before
 
 
-def _heads(meta: SeriesMeta, series: SeriesArray, length_us: Int64Array) -> WindowHeads:
+def _heads(meta: SeriesMeta, series: SeriesArray, length_us: Int64Array | np.int64) -> WindowHeads:
     whole_intervals = length_us // (meta.interval_s[series].astype(np.int64) * 1_000_000)
     return WindowHeads(meta.series_id[series], meta.mean_kind[series], np.maximum(whole_intervals, 1).astype(np.int32))
-
-
-def _cut(heads: WindowHeads, first: int, last: int) -> WindowHeads:
-    return WindowHeads(heads.series_id[first:last], heads.kind[first:last], heads.expected[first:last])
-
-
-def _blocks(starts: IndexArray, n: int) -> list[tuple[int, int]]:
-    """Ranges of windows that hold about _BLOCK readings each; a window is never cut."""
-    edges = np.unique(np.append(np.searchsorted(starts, np.arange(0, n, _BLOCK)), len(starts))).tolist()
-    return list(pairwise(edges))
 
 
 def _by_series_id(rows: WindowRows) -> WindowRows:
