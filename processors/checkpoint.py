@@ -34,6 +34,7 @@ from processors.series import METRIC_LIST, NEVER_US, SeriesTable
 from processors.series_store import create_waiting, load_stored_ends
 from processors.stuck_watch import StuckWatch
 from processors.timescale_sink import Outcome, StoredReadings, store_readings
+from processors.window_store import WindowStore
 from processors.windows import OpenReadings, PartitionWindows, no_readings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -79,6 +80,7 @@ class Checkpoint:
         self._connection, self._table, self.owned = connection, table, owned
         self._owner, self._zone, self._future_limit_us = owner, zone, future_limit_us
         self._sequences: dict[LedgerKey, FrameSequence] = {}
+        self._rows = WindowStore(connection)
         self._stuck = StuckWatch(table)
         self._judge = Judge(connection, table, zone)
 
@@ -182,7 +184,7 @@ class Checkpoint:
         series = np.unique(columns.series).astype(np.intp)
         unread = series[~self._table.column("loaded")[series]]
         await self._load_ends(unread)
-        await self._stuck.remember(self._connection, unread)
+        await self._stuck.remember(self._rows, unread)
         stuck = await asyncio.to_thread(self._stuck.flags, columns)
         return replace(columns, flags=(columns.flags & ~_SET_HERE) | stuck)
 
@@ -247,9 +249,7 @@ class Checkpoint:
         late = (columns.flags & int(Flag.LATE)) != 0
         readings = OpenReadings(columns.series, columns.time_us, columns.values, columns.flags)
         done.late = int(late.sum())
-        revised = await Revision(self._connection, self._table, self._zone, self._closed_until()).run(
-            readings.take(late)
-        )
+        revised = await Revision(self._rows, self._table, self._zone, self._closed_until()).run(readings.take(late))
         done.count_windows(revised, "revised")
         for (_, number), windows in self._windows():
             windows.add(readings.take(~late & (new.partition == number)))
@@ -274,7 +274,7 @@ class Checkpoint:
             if windows.is_due(clock.value_us):
                 closing = await asyncio.to_thread(windows.close, clock.value_us)
                 if closing is not None:
-                    closed = await write_closing(self._connection, self._table, self._zone, closing, partition[1])
+                    closed = await write_closing(self._rows, self._table, self._zone, closing, partition[1])
                     done.count_windows(closed, "closed")
             readings = no_readings() if new is None else _readings_of(new, partition[1])
             done.changes += await self._judge.judge(partition[1], readings, closed, clock.value_us)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import numpy as np
+import numpy.typing as npt
 
 from ingest.contract.topics import Topics
 from processors.columns import Partition
@@ -17,9 +18,10 @@ from processors.cursors import Cursor, claim
 from processors.event_time import WatermarkPolicy
 from processors.kernels.windows_of import empty_rows
 from processors.partition_clock import PartitionClock
+from processors.row_store import RowStore
 from processors.series import SeriesTable
 from processors.series_store import load_partition
-from processors.window_store import fetch_readings, fetch_rows
+from processors.window_store import WindowStore
 from processors.windows import QUARTER_US, OpenReadings, PartitionWindows
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -68,15 +70,21 @@ async def _rebuild(
     connection: Connection, table: SeriesTable, number: int, cursor: Cursor, zone: ZoneInfo
 ) -> PartitionWindows:
     series = await load_partition(connection, table, number)
-    closed_us = cursor.closed_until_us
+    return await rebuild_windows(WindowStore(connection), table, series, cursor.closed_until_us, zone)
+
+
+async def rebuild_windows(
+    store: RowStore, table: SeriesTable, series: npt.NDArray[np.intp], closed_us: int | None, zone: ZoneInfo
+) -> PartitionWindows:
+    """The open windows of `series` (all of one partition) from what is stored."""
     if closed_us is None or len(series) == 0:
         return PartitionWindows(table, zone, closed_until_us=closed_us)
     ids = table.column("series_id")[series].tolist()
-    stored = await fetch_readings(connection, ids, [closed_us] * len(ids), [_FAR_US] * len(ids))
+    stored = await store.fetch_readings(ids, [closed_us] * len(ids), [_FAR_US] * len(ids))
     readings = OpenReadings(series[stored.series].astype(np.int32), stored.time_us, stored.values, stored.flags)
     quarter_us = closed_us - closed_us % QUARTER_US
     minutes = (
-        await fetch_rows(connection, "windows_1m", ids, [quarter_us] * len(ids), [closed_us] * len(ids))
+        await store.fetch_rows("windows_1m", ids, [quarter_us] * len(ids), [closed_us] * len(ids))
         if quarter_us < closed_us
         else empty_rows()
     )

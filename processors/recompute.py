@@ -24,9 +24,10 @@ from processors.contract.rows import WindowRows
 from processors.database_session import open_session
 from processors.kernels.starts import starts_fixed, starts_local_day
 from processors.kernels.windows_of import PreviousReading, aggregate, merge
+from processors.revision import counter_values_before
 from processors.series import SeriesTable
 from processors.series_store import load_device
-from processors.window_store import fetch_readings, fetch_rows, replace_rows, values_before
+from processors.window_store import WindowStore
 from processors.windows import MINUTE_US
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -111,6 +112,7 @@ def report_lines(report: Report) -> list[str]:
 class _Worker:
     def __init__(self, connection: Connection, table: SeriesTable, zone: ZoneInfo, topic: str) -> None:
         self._connection, self._table, self._zone, self._topic = connection, table, zone, topic
+        self._store = WindowStore(connection)
         self.tally = _Tally()
 
     async def run(self, series: npt.NDArray[np.intp], span: Span) -> None:
@@ -147,14 +149,14 @@ class _Worker:
         lo = np.full(len(some), day[0] - day[0] % MINUTE_US)
         hi = np.minimum(-(-day[1] // MINUTE_US) * MINUTE_US, closed)
         ids = self._table.column("series_id")[some].tolist()
-        readings = await fetch_readings(self._connection, ids, lo.tolist(), hi.tolist())
+        readings = await self._store.fetch_readings(ids, lo.tolist(), hi.tolist())
         previous = np.full(len(self._table), np.nan)
-        previous[some] = await values_before(self._connection, self._table, some.astype(np.int32), lo)
+        previous[some] = await counter_values_before(self._store, self._table, some.astype(np.int32), lo)
         rows = await asyncio.to_thread(
             aggregate, self._table.meta, some[readings.series].astype(np.int32), readings.time_us, readings.values, readings.flags,
             starts_fixed(readings.time_us, 60), MINUTE_US, PreviousReading(previous),
         )  # fmt: skip
-        old = await fetch_rows(self._connection, "windows_1m", ids, lo.tolist(), hi.tolist())
+        old = await self._store.fetch_rows("windows_1m", ids, lo.tolist(), hi.tolist())
         await self._replace("windows_1m", old, rows)
 
     async def _coarse(
@@ -164,12 +166,12 @@ class _Worker:
         lo, hi = int(self._bounds(coarse, edges)[0][0]), int(self._bounds(coarse, edges)[1][1])
         ids = self._table.column("series_id")[some].tolist()
         whole = np.minimum(hi, self._bounds(coarse, closed)[0])  # the window the cursor stands in is not closed
-        finer = await fetch_rows(self._connection, fine, ids, [lo] * len(ids), whole.tolist())
+        finer = await self._store.fetch_rows(fine, ids, [lo] * len(ids), whole.tolist())
         start, end = self._bounds(coarse, finer.start_us)
         rows = await asyncio.to_thread(
             merge, self._table.meta, finer, self._table.index_of(finer.series_id), start, end - start
         )
-        old = await fetch_rows(self._connection, coarse, ids, [lo] * len(ids), whole.tolist())
+        old = await self._store.fetch_rows(coarse, ids, [lo] * len(ids), whole.tolist())
         await self._replace(coarse, old, rows)
 
     def _bounds(
@@ -203,7 +205,7 @@ class _Worker:
             created=len(created),
             without_readings=gone,
         )
-        await replace_rows(self._connection, table, WindowRows.concatenate([revised, created]))
+        await self._store.replace_rows(table, WindowRows.concatenate([revised, created]))
 
 
 def _differs(old: WindowRows, new: WindowRows) -> npt.NDArray[np.bool_]:

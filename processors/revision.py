@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import numpy as np
 import numpy.typing as npt
 
@@ -23,11 +21,10 @@ from processors.contract.rows import WindowRows
 from processors.kernels.ordering import run_starts
 from processors.kernels.starts import starts_fixed, starts_local_day
 from processors.kernels.windows_of import PreviousReading, SeriesMeta, aggregate, empty_rows, merge
-from processors.series import SeriesTable
-from processors.window_store import fetch_readings, fetch_rows, replace_rows, values_before
+from processors.row_store import RowStore
+from processors.series import NEVER_US, SeriesTable
 from processors.windows import MINUTE_US, OpenReadings
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Int64Array = npt.NDArray[np.int64]
 
 _COARSE = (("windows_15m", "windows_1m"), ("windows_1h", "windows_15m"), ("windows_1d", "windows_15m"))
@@ -38,8 +35,8 @@ _JOIN_GAP_US = 10 * MINUTE_US
 class Revision:
     """Revises the windows of one batch's late readings; `closed_until_us` is per local series (its partition's)."""
 
-    def __init__(self, connection: Connection, table: SeriesTable, zone: ZoneInfo, closed_until_us: Int64Array) -> None:
-        self._connection, self._table, self._zone = connection, table, zone
+    def __init__(self, store: RowStore, table: SeriesTable, zone: ZoneInfo, closed_until_us: Int64Array) -> None:
+        self._store, self._table, self._zone = store, table, zone
         self._closed_until_us = closed_until_us
 
     async def run(self, late: OpenReadings) -> dict[str, WindowRows]:
@@ -58,15 +55,10 @@ class Revision:
         series, start = late.series, starts_fixed(late.time_us, 60)
         counters = late.take(self._table.column("mean_kind")[late.series] == Mean.COUNTER)
         if len(counters):
-            following = await self._connection.fetch(
-                "SELECT k.position, n.time FROM unnest($1::int[], $2::timestamptz[]) WITH ORDINALITY AS k(series_id, time, position) "
-                "CROSS JOIN LATERAL (SELECT time FROM city.readings r WHERE r.series_id = k.series_id AND r.time > k.time "
-                "ORDER BY time LIMIT 1) n",
-                self._table.column("series_id")[counters.series].tolist(),
-                counters.time_us.tolist(),
-            )
-            of = counters.series[np.array([row["position"] - 1 for row in following], np.intp)]
-            at = np.array([row["time"] for row in following], np.int64)
+            ids = self._table.column("series_id")[counters.series].tolist()
+            at = await self._store.times_after(ids, counters.time_us.tolist())
+            found = at != NEVER_US
+            of, at = counters.series[found], at[found]
             closed = at < self._closed_until_us[of]
             series = np.concatenate([series, of[closed]])
             start = np.concatenate([start, starts_fixed(at[closed], 60)])
@@ -74,14 +66,12 @@ class Revision:
 
     async def _minutes(self, late: OpenReadings, series: npt.NDArray[np.int32], start: Int64Array) -> WindowRows:
         ids = self._table.column("series_id")[series]
-        old = await fetch_rows(
-            self._connection, "windows_1m", ids.tolist(), start.tolist(), (start + MINUTE_US).tolist()
-        )
+        old = await self._store.fetch_rows("windows_1m", ids.tolist(), start.tolist(), (start + MINUTE_US).tolist())
         new = await self._from_stored(series, start)
         added = await asyncio.to_thread(self._aggregate, late, starts_fixed(late.time_us, 60), MINUTE_US)
         rows = _mend_dropped(self._table, old, new, added)
         rows = _next_revision(old, rows)
-        await replace_rows(self._connection, "windows_1m", rows)
+        await self._store.replace_rows("windows_1m", rows)
         return rows
 
     async def _from_stored(self, series: npt.NDArray[np.int32], start: Int64Array) -> WindowRows:
@@ -94,8 +84,8 @@ class Revision:
         last = np.append(first[1:], len(series)) - 1
         run_series, lo, hi = series[first], start[first], start[last] + MINUTE_US
         ids = self._table.column("series_id")[run_series]
-        readings = await fetch_readings(self._connection, ids.tolist(), lo.tolist(), hi.tolist())
-        previous = await values_before(self._connection, self._table, run_series, lo)
+        readings = await self._store.fetch_readings(ids.tolist(), lo.tolist(), hi.tolist())
+        previous = await counter_values_before(self._store, self._table, run_series, lo)
         # each range is a series of its own here: two ranges of one counter have different predecessors
         meta = SeriesMeta(
             ids, self._table.column("mean_kind")[run_series], self._table.column("interval_s")[run_series]
@@ -113,8 +103,7 @@ class Revision:
         series, start, end = self._closed_windows(table, *minutes)
         if len(series) == 0:
             return empty_rows()
-        old = await fetch_rows(
-            self._connection,
+        old = await self._store.fetch_rows(
             table,
             self._table.column("series_id")[series].tolist(),
             start.tolist(),
@@ -126,12 +115,10 @@ class Revision:
             parts.append(await asyncio.to_thread(self._with_late, table, old, late))
         if counter.any():
             ids = self._table.column("series_id")[series[counter]]
-            fine = await fetch_rows(
-                self._connection, finer, ids.tolist(), start[counter].tolist(), end[counter].tolist()
-            )
+            fine = await self._store.fetch_rows(finer, ids.tolist(), start[counter].tolist(), end[counter].tolist())
             parts.append(await asyncio.to_thread(self._merge, table, fine))
         rows = _next_revision(old, WindowRows.concatenate(parts))
-        await replace_rows(self._connection, table, rows)
+        await self._store.replace_rows(table, rows)
         return rows
 
     def _closed_windows(
@@ -181,6 +168,18 @@ class Revision:
         newer = time_us > previous_time[series]
         previous_time[series[newer]] = time_us[newer]
         previous_value[series[newer]] = value[newer]
+
+
+async def counter_values_before(
+    store: RowStore, table: SeriesTable, series: npt.NDArray[np.int32], time_us: Int64Array
+) -> npt.NDArray[np.float64]:
+    """The stored value before each moment of local series; only counters need one, NaN for all others and where there is none."""
+    values = np.full(len(series), np.nan)
+    counters = np.flatnonzero(table.column("mean_kind")[series] == Mean.COUNTER)
+    if len(counters):
+        ids = table.column("series_id")[series[counters]].tolist()
+        values[counters] = await store.values_before(ids, time_us[counters].tolist())
+    return values
 
 
 def _distinct(series: npt.NDArray[np.int32], start: Int64Array) -> tuple[npt.NDArray[np.int32], Int64Array]:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import numpy as np
 import numpy.typing as npt
 
 from processors.contract.rows import WindowRows
 from processors.kernels.windows_of import empty_rows
+from processors.row_store import RowStore
 from processors.series import SeriesTable
-from processors.window_store import fetch_rows, insert_rows
 from processors.windows import Closing, CoarseSpan, merge_days, merge_hours
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _ROWS_A_STEP = 50_000  # 15m rows merged at a time: about 25 MB while a local day of many series closes
 
 
 async def write_closing(
-    connection: Connection, table: SeriesTable, zone: ZoneInfo, closing: Closing, partition: int
+    store: RowStore, table: SeriesTable, zone: ZoneInfo, closing: Closing, partition: int
 ) -> dict[str, WindowRows]:
     """Write everything one partition's closing made; the rows by table."""
     written = {
@@ -30,17 +26,17 @@ async def write_closing(
         "windows_15m": closing.quarters,
     }
     for name, rows in written.items():
-        await insert_rows(connection, name, rows)
+        await store.insert_rows(name, rows)
     series = np.flatnonzero(table.column("partition") == partition)
     for name, span in (("windows_1h", closing.hours), ("windows_1d", closing.days)):
         written[name] = await _write_coarse(
-            connection, table, zone=zone, due=(name, span), quarters=closing.quarters, series=series
+            store, table, zone=zone, due=(name, span), quarters=closing.quarters, series=series
         )
     return written
 
 
 async def _write_coarse(
-    connection: Connection,
+    store: RowStore,
     table: SeriesTable,
     *,
     zone: ZoneInfo,
@@ -59,8 +55,8 @@ async def _write_coarse(
         mine = fresh.take(np.isin(fresh.series_id, ids))
         if span.first_us < span.stored_until_us:
             n = len(ids)
-            stored = await fetch_rows(
-                connection, "windows_15m", ids.tolist(), [span.first_us] * n, [span.stored_until_us] * n
+            stored = await store.fetch_rows(
+                "windows_15m", ids.tolist(), [span.first_us] * n, [span.stored_until_us] * n
             )
             mine = WindowRows.concatenate([stored, mine])
         if len(mine) == 0:
@@ -70,6 +66,6 @@ async def _write_coarse(
             if name == "windows_1h"
             else await asyncio.to_thread(merge_days, table, mine, zone)
         )
-        await insert_rows(connection, name, rows)
+        await store.insert_rows(name, rows)
         parts.append(rows)
     return WindowRows.concatenate(parts)

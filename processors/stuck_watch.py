@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
-import asyncpg
 import numpy as np
 import numpy.typing as npt
 
 from processors.columns import Columns
 from processors.kernels.ordering import sort_by_series_and_time
 from processors.quality import StuckLimits, StuckRuns, judge_stuck, limits_of
+from processors.row_store import RowStore
 from processors.series import METRIC_LIST, SeriesTable
-from processors.window_store import fetch_readings
-
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class StuckWatch:
@@ -25,7 +20,7 @@ class StuckWatch:
         self._by_metric = limits_of(metric.name for metric in METRIC_LIST)
         self._runs = StuckRuns.none(0)
 
-    async def remember(self, connection: Connection, series: npt.NDArray[np.intp]) -> None:
+    async def remember(self, store: RowStore, series: npt.NDArray[np.intp]) -> None:
         """Read back the newest stored readings of series that come up for the first time, so that a restart does not forget a run.
 
         As far back as the limits look: the shortest time that is stuck, or twice the expected time of the readings it takes.
@@ -40,7 +35,7 @@ class StuckWatch:
         interval_us = self._table.column("interval_s")[series].astype(np.int64) * 1_000_000
         back_us = np.maximum(limits.min_duration_us[series], 2 * limits.min_count[series] * interval_us)
         ids = self._table.column("series_id")[series].tolist()
-        stored = await fetch_readings(connection, ids, (last_us - back_us).tolist(), (last_us + 1).tolist())
+        stored = await store.fetch_readings(ids, (last_us - back_us).tolist(), (last_us + 1).tolist())
         order = sort_by_series_and_time(stored.series, stored.time_us)
         local = series[stored.series[order]].astype(np.int32)
         self._runs.apply(judge_stuck(limits, self._runs, local, stored.time_us[order], stored.values[order]))

@@ -9,13 +9,12 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
-from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
 from processors.contract.tables import WINDOW_COLUMNS, WINDOW_TABLES
 from processors.database_session import copy_binary
 from processors.kernels.windows_of import empty_rows
 from processors.pgcopy import windows_copy
-from processors.series import SeriesTable
+from processors.series import NEVER_US
 from processors.windows import OpenReadings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -28,47 +27,97 @@ _ASSIGNMENTS = ", ".join(
 )
 
 
-async def insert_rows(connection: Connection, table: str, rows: WindowRows) -> None:
-    """Write rows of windows that close now. They are new by the life cycle; should one be there after all, it is replaced."""
-    if len(rows) == 0:
-        return
-    try:
-        async with connection.transaction():
-            await _copy(connection, _known(table), "city", rows)
-    except asyncpg.UniqueViolationError:
-        await replace_rows(connection, table, rows)
+class WindowStore:
+    """`RowStore` in PostgreSQL, in whatever transaction the connection is in."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
-async def replace_rows(connection: Connection, table: str, rows: WindowRows) -> None:
-    """Write rows, each in the place of the one with its key if there is one; the revision is the caller's."""
-    if len(rows) == 0:
-        return
-    await connection.execute("DELETE FROM pg_temp.staged_windows")
-    await _copy(connection, "staged_windows", "pg_temp", rows)
-    await connection.execute(
-        f"INSERT INTO city.{_known(table)} ({_LIST}) SELECT {_LIST} FROM pg_temp.staged_windows ORDER BY series_id, start "
-        f"ON CONFLICT (series_id, start) DO UPDATE SET {_ASSIGNMENTS}"
-    )
+    async def insert_rows(self, table: str, rows: WindowRows) -> None:
+        """See `RowStore`."""
+        if len(rows) == 0:
+            return
+        try:
+            async with self._connection.transaction():
+                await self._copy(_known(table), "city", rows)
+        except asyncpg.UniqueViolationError:
+            await self.replace_rows(table, rows)
 
+    async def replace_rows(self, table: str, rows: WindowRows) -> None:
+        """See `RowStore`."""
+        if len(rows) == 0:
+            return
+        await self._connection.execute("DELETE FROM pg_temp.staged_windows")
+        await self._copy("staged_windows", "pg_temp", rows)
+        await self._connection.execute(
+            f"INSERT INTO city.{_known(table)} ({_LIST}) SELECT {_LIST} FROM pg_temp.staged_windows ORDER BY series_id, start "
+            f"ON CONFLICT (series_id, start) DO UPDATE SET {_ASSIGNMENTS}"
+        )
 
-async def _copy(connection: Connection, table: str, schema: str, rows: WindowRows) -> None:
-    await copy_binary(connection, table, schema, WINDOW_COLUMNS, windows_copy(rows))
+    async def _copy(self, table: str, schema: str, rows: WindowRows) -> None:
+        await copy_binary(self._connection, table, schema, WINDOW_COLUMNS, windows_copy(rows))
 
+    async def fetch_rows(
+        self, table: str, series_id: Sequence[int], first_us: Sequence[int], until_us: Sequence[int]
+    ) -> WindowRows:
+        """See `RowStore`."""
+        records = await self._connection.fetch(
+            # the range belongs to each series, so that the primary key (series_id, start) serves it
+            f"SELECT {_PREFIXED} FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) AS k(series_id, first, until) "
+            f"CROSS JOIN LATERAL (SELECT * FROM city.{_known(table)} r WHERE r.series_id = k.series_id "
+            "AND r.start >= k.first AND r.start < k.until) w",
+            series_id,
+            first_us,
+            until_us,
+        )
+        return _rows(records)
 
-async def fetch_rows(
-    connection: Connection, table: str, series_id: Sequence[int], first_us: Sequence[int], until_us: Sequence[int]
-) -> WindowRows:
-    """The stored rows with first <= start < until, per series asked for."""
-    records = await connection.fetch(
-        # the range belongs to each series, so that the primary key (series_id, start) serves it
-        f"SELECT {_PREFIXED} FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) AS k(series_id, first, until) "
-        f"CROSS JOIN LATERAL (SELECT * FROM city.{_known(table)} r WHERE r.series_id = k.series_id "
-        "AND r.start >= k.first AND r.start < k.until) w",
-        series_id,
-        first_us,
-        until_us,
-    )
-    return _rows(records)
+    async def fetch_readings(
+        self, series_id: Sequence[int], first_us: Sequence[int], until_us: Sequence[int]
+    ) -> OpenReadings:
+        """See `RowStore`."""
+        records = await self._connection.fetch(
+            "SELECT k.position, r.time, r.value, r.flags "
+            "FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS k(series_id, first, until, position) "
+            "CROSS JOIN LATERAL (SELECT time, value, flags FROM city.readings r WHERE r.series_id = k.series_id "
+            "AND r.time >= k.first AND r.time < k.until) r",
+            series_id,
+            first_us,
+            until_us,
+        )
+        position, time_us, values, flags = zip(*records, strict=True) if records else ((), (), (), ())
+        return OpenReadings(
+            np.array(position, np.int32) - 1,
+            np.array(time_us, np.int64),
+            np.array(values, np.float64),
+            np.array(flags, np.int32),
+        )
+
+    async def values_before(self, series_id: Sequence[int], time_us: Sequence[int]) -> npt.NDArray[np.float64]:
+        """See `RowStore`."""
+        values = np.full(len(series_id), np.nan)
+        for row in await self._connection.fetch(
+            "SELECT k.position, p.value FROM unnest($1::int[], $2::timestamptz[]) WITH ORDINALITY AS k(series_id, time, position) "
+            "CROSS JOIN LATERAL (SELECT value FROM city.readings r WHERE r.series_id = k.series_id AND r.time < k.time "
+            "ORDER BY time DESC LIMIT 1) p",
+            series_id,
+            time_us,
+        ):
+            values[row["position"] - 1] = row["value"]
+        return values
+
+    async def times_after(self, series_id: Sequence[int], time_us: Sequence[int]) -> npt.NDArray[np.int64]:
+        """See `RowStore`."""
+        times = np.full(len(series_id), NEVER_US, np.int64)
+        for row in await self._connection.fetch(
+            "SELECT k.position, n.time FROM unnest($1::int[], $2::timestamptz[]) WITH ORDINALITY AS k(series_id, time, position) "
+            "CROSS JOIN LATERAL (SELECT time FROM city.readings r WHERE r.series_id = k.series_id AND r.time > k.time "
+            "ORDER BY time LIMIT 1) n",
+            series_id,
+            time_us,
+        ):
+            times[row["position"] - 1] = row["time"]
+        return times
 
 
 def _rows(records: Sequence[asyncpg.Record]) -> WindowRows:
@@ -81,47 +130,6 @@ def _rows(records: Sequence[asyncpg.Record]) -> WindowRows:
         name = _FIELDS.get(column, column)
         arrays[name] = np.array(values, dtype=types[name])  # None becomes NaN
     return WindowRows(**arrays)  # type: ignore[arg-type]  # each dtype is taken from the class's own empty rows
-
-
-async def fetch_readings(
-    connection: Connection, series_id: Sequence[int], first_us: Sequence[int], until_us: Sequence[int]
-) -> OpenReadings:
-    """Stored readings with first <= time < until, per range asked for; `series` of the result is the position of the range."""
-    records = await connection.fetch(
-        "SELECT k.position, r.time, r.value, r.flags "
-        "FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS k(series_id, first, until, position) "
-        "CROSS JOIN LATERAL (SELECT time, value, flags FROM city.readings r WHERE r.series_id = k.series_id "
-        "AND r.time >= k.first AND r.time < k.until) r",
-        series_id,
-        first_us,
-        until_us,
-    )
-    position, time_us, values, flags = zip(*records, strict=True) if records else ((), (), (), ())
-    return OpenReadings(
-        np.array(position, np.int32) - 1,
-        np.array(time_us, np.int64),
-        np.array(values, np.float64),
-        np.array(flags, np.int32),
-    )
-
-
-async def values_before(
-    connection: Connection, table: SeriesTable, series: npt.NDArray[np.int32], time_us: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """The stored value before each moment of local series; only counters need one, NaN for all others and where there is none."""
-    values = np.full(len(series), np.nan)
-    counters = np.flatnonzero(table.column("mean_kind")[series] == Mean.COUNTER)
-    if len(counters) == 0:
-        return values
-    for row in await connection.fetch(
-        "SELECT k.position, p.value FROM unnest($1::int[], $2::timestamptz[]) WITH ORDINALITY AS k(series_id, time, position) "
-        "CROSS JOIN LATERAL (SELECT value FROM city.readings r WHERE r.series_id = k.series_id AND r.time < k.time "
-        "ORDER BY time DESC LIMIT 1) p",
-        table.column("series_id")[series[counters]].tolist(),
-        time_us[counters].tolist(),
-    ):
-        values[counters[row["position"] - 1]] = row["value"]
-    return values
 
 
 def _known(table: str) -> str:
