@@ -53,6 +53,8 @@ def play(stack: LocalStack, for_s: float | None, stop: threading.Event) -> Summa
     show = _prepare(stack, datetime.now(UTC))
     control = ControlCenter(stack.ports.control_port)
     before = _ledger_answers(control)
+    if before.stored:
+        say("an earlier run has stored a part of this day: what it has is counted as duplicate (--fresh starts from empty data)")
     start = datetime.now(UTC).replace(microsecond=0) - DAY
     simulator = _start_simulator(stack, show, start)
     try:
