@@ -16,7 +16,7 @@ def load(**values: str) -> ControlSettings:
 def test_the_defaults_serve_the_demo_on_loopback_only() -> None:
     settings = load()
     assert (settings.http_host, settings.http_port) == ("127.0.0.1", 28080)
-    assert settings.hosts == {"127.0.0.1", "localhost", "[::1]"}
+    assert settings.hosts == frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 def test_host_names_follow_the_public_address_and_the_list() -> None:
