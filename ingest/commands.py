@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,9 @@ def run(config: Path | None, log_level: str) -> None:
     sections: dict[str, Any] = {"ingest": IngestSettings, "mqtt": MqttSettings, "kafka": KafkaSettings}
     loaded: dict[str, Any] = load_sections(sections, config)
     configure_logging(log_level)
+    for library, level in (("uvicorn", "WARNING"), ("aiokafka", "CRITICAL")):
+        # an outage is our one line with its reason, not one of the library's for every retry
+        logging.getLogger(library).setLevel(level)
 
     async def serve() -> None:
         stop = stop_event_on_signals()

@@ -63,6 +63,7 @@ class Delivery:
         self._next_try = 0.0
         self._retry_s = _RETRY_FIRST_S
         self._full = False
+        self._told: str | None = ""
         self._bytes_s = 0.0
         self._rate_since = time.monotonic()
         self._rate_bytes = 0
@@ -193,7 +194,12 @@ class Delivery:
     async def _renew(self) -> bool:
         """A new producer; what the old one still held counts for nothing from here on."""
         self._producers += 1
+        before = self._told
         opened = await self._sink.open(_OPEN_TIMEOUT_S)
+        self._told = self._sink.trouble
+        if self._told != before:
+            level, text = (logging.INFO, "frames go to Kafka") if opened else (logging.WARNING, "frames go to the spool")
+            log.log(level, text, extra={"fields": {"why": self._told, "spooled_frames": self._spool.frames}})
         self._retry_s = _RETRY_FIRST_S if opened else min(self._retry_s * 2, _RETRY_MOST_S)
         self._next_try = time.monotonic() + self._retry_s
         return opened

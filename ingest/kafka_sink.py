@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from ingest.contract.broker import KafkaSettings
 from ingest.frames import OutFrame
@@ -76,9 +76,12 @@ class KafkaSink:
             (topics.dead_letters, 1),
             (topics.custody, 1),
         ):
-            found = await producer.partitions_for(topic)
-            if len(found) < partitions:
-                return f"Kafka topic {topic} has {len(found)} partitions, {partitions} are set; run `citynerve migrate`"
+            try:
+                found = len(await producer.partitions_for(topic))
+            except UnknownTopicOrPartitionError:
+                found = 0
+            if found < partitions:
+                return f"Kafka topic {topic} has {found} partitions, {partitions} are needed; run `citynerve migrate`"
         return None
 
     async def send(self, frame: OutFrame, deadline_s: float) -> asyncio.Future[object]:

@@ -75,7 +75,7 @@ class IngestSettings(BaseModel):
     spool_dir: Path | None = None
     spool_max_bytes: int = Field(1024 * 1024 * 1024, ge=1_048_576)
     spool_segment_bytes: int = Field(16 * 1024 * 1024, ge=65_536)
-    deliver_deadline_s: float = Field(15.0, ge=1, le=600)
+    deliver_deadline_s: float = Field(8.0, ge=1, le=600)
     spool_after_s: float = Field(3.0, ge=0.1, le=600)
 
     http_host: str = "127.0.0.1"
