@@ -166,7 +166,7 @@ class MockCity:
         at = now() - self.age
         items = []
         for one in self.series:
-            if random.random() > share:
+            if random.random() > share and one["device"] not in self.pinned:
                 continue
             age = (
                 timedelta(hours=1, minutes=20)

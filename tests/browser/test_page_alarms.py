@@ -137,3 +137,17 @@ async def test_a_silent_device_says_when_it_last_sent(screen: Screen) -> None:
     silent = screen.page.locator(".alarm", has_text="Device is silent")
     await expect(silent).to_contain_text(re.compile(r"last reading [\d/: ]+ · expected every 1 min"))
     await expect(silent).not_to_contain_text("180")
+
+
+async def test_a_burst_of_alarms_is_counted_whole_and_drawn_at_once(screen: Screen, mock: MockServer) -> None:
+    await expect(screen.page.locator(".alarm")).to_have_count(5)
+    await expect(screen.page.locator("#connection-text")).to_have_text("Live")
+    placed = [device["device"] for device in mock.city.devices if device["latitude"] is not None]
+    for number in range(1000):
+        mock.raise_alarm(placed[number % len(placed)], "silent", "warning", detail={})
+    warnings = screen.page.locator(".alarm-count[data-severity='warning']")
+    await expect(warnings).to_contain_text("1,003", timeout=10_000)
+    await expect(screen.page.locator(".alarm-empty")).to_have_text("805 older ones are not shown.")
+    await expect(screen.page.locator("#announcer")).to_contain_text(re.compile(r"and [\d,]+ more new alarms"))
+    await screen.page.reload()
+    await expect(warnings).to_contain_text("1,003", timeout=10_000)

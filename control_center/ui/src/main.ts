@@ -1,4 +1,4 @@
-import { fetchAlarms, fetchCity, fetchDevices, fetchLedger, fetchLive, fetchSeries, fetchStatus } from "./api/client.ts";
+import { fetchCity, fetchDevices, fetchLedger, fetchLive, fetchNewestAlarms, fetchOpenAlarms, fetchSeries, fetchStatus } from "./api/client.ts";
 import { Stream } from "./api/stream.ts";
 import { CityMap } from "./map/city_map.ts";
 import { remembered, rememberSelection } from "./state/address.ts";
@@ -25,7 +25,8 @@ import "./style/phone.css";
 const LEDGER_EVERY_S = 5;
 const CATALOGUE_AT_MOST_EVERY_MS = 10_000;
 const RETRY_AFTER_MS = 5_000;
-const MOST_ALARMS = 300;
+const NEWEST_ALARMS = 300;
+const CLOCK_EVERY_S = 600;
 
 const state = new CityState();
 
@@ -62,9 +63,8 @@ async function loadLive(): Promise<void> {
 }
 
 async function loadAlarms(): Promise<void> {
-  const open = await fetchAlarms("open", language(), MOST_ALARMS);
-  const all = alarms.filter === "all" ? await fetchAlarms("all", language(), MOST_ALARMS) : [];
-  state.takeAlarms([...all, ...open]);
+  const newest = alarms.filter === "all" ? await fetchNewestAlarms(language(), NEWEST_ALARMS) : [];
+  state.takeAlarms([...newest, ...(await fetchOpenAlarms(language()))]);
 }
 
 async function loadLedger(): Promise<void> {
@@ -127,6 +127,7 @@ let seconds = 0;
 setInterval(() => {
   seconds += 1;
   state.changed("tick");
+  if (seconds % CLOCK_EVERY_S === 0) void insist("live", loadLive); // this workstation's clock may have been set meanwhile
   if (seconds % LEDGER_EVERY_S === 0) void loadLedger().then(() => solved("ledger"), (cause: unknown) => report("ledger", cause));
 }, 1000);
 

@@ -58,8 +58,14 @@ export const fetchLedger = (): Promise<Ledger> => request(query("/api/v1/ledger"
 export const fetchDevices = (): Promise<Device[]> => everyPage("/api/v1/devices", { limit: PAGE_SIZE });
 export const fetchSeries = (): Promise<Series[]> => everyPage("/api/v1/series", { limit: PAGE_SIZE });
 
-export async function fetchAlarms(state: "open" | "all", language: string, limit: number): Promise<readonly Alarm[]> {
-  const page: Page<Alarm> = await request(query("/api/v1/alarms", { state, lang: language, limit }));
+/** All open alarms: their number is shown, so it must be the whole of them. */
+export function fetchOpenAlarms(language: string): Promise<Alarm[]> {
+  return everyPage("/api/v1/alarms", { state: "open", lang: language, limit: PAGE_SIZE });
+}
+
+/** The newest alarms of any state. */
+export async function fetchNewestAlarms(language: string, limit: number): Promise<readonly Alarm[]> {
+  const page: Page<Alarm> = await request(query("/api/v1/alarms", { state: "all", lang: language, limit }));
   return page.items;
 }
 

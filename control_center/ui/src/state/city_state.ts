@@ -17,6 +17,8 @@ export interface Selection {
 }
 
 const DEFAULT_INTERVAL_S = 300;
+const MOST_ALARMS = 1000;
+const KEPT_CLEARED = 300;
 const SEVERITIES: readonly Severity[] = ["critical", "warning", "info"];
 
 /** Everything the page knows about the city. Views read it and are told what changed; only main.ts and the stream write it. */
@@ -81,7 +83,15 @@ export class CityState {
 
   takeAlarm(alarm: Alarm): void {
     this.alarms.set(alarm.alarm_id, alarm);
+    if (this.alarms.size > MOST_ALARMS) this.forgetCleared();
     this.changed("alarms");
+  }
+
+  /** A page stays open for months: of what is over only the newest are kept. Open alarms are never forgotten. */
+  private forgetCleared(): void {
+    const cleared = [...this.alarms.values()].filter((alarm) => alarm.state === "cleared");
+    cleared.sort((a, b) => b.alarm_id - a.alarm_id);
+    for (const alarm of cleared.slice(KEPT_CLEARED)) this.alarms.delete(alarm.alarm_id);
   }
 
   takeStatus(status: Status): void {

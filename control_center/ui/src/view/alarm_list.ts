@@ -14,6 +14,8 @@ export type AlarmFilter = "open" | "all";
 
 const LONGEST_LIST = 200;
 const REDRAW_AGES_EVERY_TICKS = 20;
+const BURST_MS = 50;
+const MOST_ANNOUNCED = 3;
 
 /** The alarms, newest first, with acknowledge. `onFilter` fetches what the filter needs. */
 export class AlarmList {
@@ -27,6 +29,7 @@ export class AlarmList {
   private readonly actions: AlarmActions;
   private announced: Set<number> | null = null;
   private ticks = 0;
+  private waiting = false;
 
   constructor(state: CityState, onFilter: (filter: AlarmFilter) => void) {
     this.state = state;
@@ -55,14 +58,22 @@ export class AlarmList {
       this.list,
       this.signed,
     );
-    state.on(["alarms"], () => {
-      this.show();
-      this.announce();
-    });
+    state.on(["alarms"], () => this.showSoon());
     state.on(["city"], () => this.show());
     state.on(["tick"], () => this.tick());
     onLanguage(() => this.show());
     this.show();
+  }
+
+  /** One drawing for a burst: a dead gateway raises a thousand alarms in a second. */
+  private showSoon(): void {
+    if (this.waiting) return;
+    this.waiting = true;
+    setTimeout(() => {
+      this.waiting = false;
+      this.show();
+      this.announce();
+    }, BURST_MS);
   }
 
   private tick(): void {
@@ -132,10 +143,13 @@ export class AlarmList {
     const before = this.announced;
     this.announced = new Set(raised.map((alarm) => alarm.alarm_id));
     if (before === null) return;
-    for (const alarm of raised.filter(({ alarm_id }) => !before.has(alarm_id))) {
-      const text = t("alarms.new", { severity: t(`severity.${alarm.severity}`), title: alarm.title, device: alarm.name || alarm.device });
-      byId("announcer").replaceChildren(element("p", { text }));
-    }
+    const fresh = raised.filter(({ alarm_id }) => !before.has(alarm_id));
+    if (fresh.length === 0) return;
+    const texts = fresh.slice(0, MOST_ANNOUNCED).map((alarm) =>
+      t("alarms.new", { severity: t(`severity.${alarm.severity}`), title: alarm.title, device: alarm.name || alarm.device }),
+    );
+    if (fresh.length > MOST_ANNOUNCED) texts.push(t("alarms.new_more", { n: formatCount(fresh.length - MOST_ANNOUNCED) }));
+    byId("announcer").replaceChildren(...texts.map((text) => element("p", { text })));
   }
 
   private async rename(): Promise<void> {
