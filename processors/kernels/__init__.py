@@ -1,1 +1,1 @@
-"""Vectorised numpy kernels: one shape, listed in `table.KERNELS`, each tested against a slow reference."""
+"""Vectorised numpy kernels. `tests/kernels/table.py` lists each with its slow reference, docs/kernels.md defines the columns."""
