@@ -27,6 +27,8 @@ from simulators.schedule import Pace, Source, merged
 from simulators.settings import CityPlace, SimulatorSettings
 from simulators.weather import Place
 
+CONNECT_BUDGET_S = 10.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendingOptions:
@@ -148,9 +150,9 @@ def send(sources: Sequence[Source], names: Names, options: SendingOptions, about
         return run(merged(sources), publisher, pace, report, drain_s=settings.drain_s, stop=stop, rate=options.rate)
 
 
-def _connect(publisher: Publisher, mqtt: MqttSettings, budget_s: float = 10.0) -> None:
+def _connect(publisher: Publisher, mqtt: MqttSettings) -> None:
     """Be connected, or say why not before anything is counted as sent."""
-    deadline_s = time.monotonic() + budget_s
+    deadline_s = time.monotonic() + CONNECT_BUDGET_S
     while publisher.trouble:
         if time.monotonic() > deadline_s:
             where = f"{mqtt.host}:{mqtt.port}"
