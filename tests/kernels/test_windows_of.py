@@ -132,6 +132,35 @@ def test_more_readings_than_one_block_give_the_same_as_in_pieces() -> None:
         np.testing.assert_array_equal(getattr(whole, name), getattr(both, name), err_msg=name)
 
 
+def test_large_unordered_batches_are_cut_into_blocks_that_change_nothing() -> None:
+    readings = some_readings(200_000, span_s=40_000)
+    order = np.random.default_rng(9).permutation(len(readings.series))
+    assert identical(readings.take(order).windows(60), readings.windows(60))
+    in_order = np.lexsort((readings.time_us, readings.series))
+    assert identical(readings.take(in_order).windows(60), readings.windows(60))
+
+
+def test_more_series_than_sixteen_bits_number_are_told_apart() -> None:
+    rng = np.random.default_rng(9)
+    series = rng.integers(0, 140_000, 200_000).astype(np.int32)
+    meta = meta_of([Mean.ARITHMETIC] * 140_000)
+    rows = Readings(meta, series, rng.integers(0, 10**12, 200_000), series / 4, np.zeros(200_000, np.int32)).windows(
+        10**7
+    )
+    assert len(rows) == len(np.unique(series))
+    assert (rows.mean == (1000 - rows.series_id) / 7 / 4).all()
+    assert rows.count.sum() == 200_000
+
+
+def test_one_long_series_among_short_ones_stays_whole() -> None:
+    meta = meta_of([Mean.COUNTER] * 3)
+    series = np.array([0, 2] + [1] * 150_000, np.int32)
+    time_us = np.arange(150_002, dtype=np.int64)[::-1] * 1_000_000
+    rows = Readings(meta, series, time_us.copy(), time_us / 1e6, np.zeros(150_002, np.int32)).windows(86_400)
+    assert rows.count.tolist() == [1, 86_400, 63_600, 1]
+    assert rows.special.sum() == 149_999
+
+
 def test_no_readings_give_no_rows() -> None:
     none = some_readings(10).take(slice(0, 0))
     assert len(none.windows(60)) == 0

@@ -147,6 +147,21 @@ def test_the_real_stuck_runs_of_ghent_are_flagged_and_hardly_anything_else() -> 
     assert len(beyond) < 0.01 * len(flagged), sorted(beyond)
 
 
+@pytest.mark.parametrize(
+    ("column", "metric"), [("TEMP", "air_temperature"), ("PM2.5", "pm2_5"), ("NO2", "no2"), ("WSPM", "wind_speed")]
+)
+def test_two_years_of_beijing_air_are_hardly_ever_flagged(column: str, metric: str) -> None:
+    path = GHENT.parent / "beijing_multisite_air" / "Dongsi_2013-03_2015-02.csv"
+    if not path.exists():
+        pytest.skip(f"the data set is not at {path}")
+    rows = [row for row in csv.DictReader(path.read_text().splitlines()) if row[column] != "NA"]
+    hours = [dt.datetime(*(int(row[part]) for part in ("year", "month", "day", "hour")), tzinfo=dt.UTC) for row in rows]
+    time_us = np.array([round(hour.timestamp()) * 1_000_000 for hour in hours])
+    values = np.array([float(row[column]) for row in rows])
+    judged = judge_stuck(limits_of([metric]), StuckRuns.none(1), np.zeros(len(rows), np.int32), time_us, values)
+    assert np.count_nonzero(judged.flags) < 0.004 * len(rows)
+
+
 def _us(text: str) -> int:
     return round(dt.datetime.fromisoformat(text).timestamp()) * 1_000_000
 
