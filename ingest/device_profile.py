@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ingest.contract.operating import UserError
 from ingest.contract.sensor_kinds import METRICS, Metric, conversion
+from ingest.contract.user_error import UserError
 from ingest.decoders.plain_json import JsonMapping
 from ingest.decoders.timestamps import TimeUnit
 

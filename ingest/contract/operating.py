@@ -25,17 +25,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-EXIT_OK, EXIT_TROUBLE, EXIT_USAGE = 0, 1, 2
+from ingest.contract.user_error import EXIT_OK, EXIT_TROUBLE, EXIT_USAGE, UserError
+
+__all__ = [
+    "EXIT_OK", "EXIT_TROUBLE", "EXIT_USAGE", "JsonLines", "UserError", "configure_logging", "load_section", "load_sections",
+    "serve_application", "status_server", "stop_event_on_signals",
+]  # fmt: skip
+
 ENV_PREFIX = "CITYNERVE_"
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class UserError(Exception):
-    """A mistake the user can mend. Its text is the whole message: what is wrong and what to do. Shown without a traceback."""
-
-    def __init__(self, message: str, *, exit_code: int = EXIT_USAGE) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
 
 
 def load_sections(
