@@ -6,6 +6,7 @@ What does not pass is refused with one reason. The meaning of a (device, name, u
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from ingest.contract.reading import DEVICE_MAX_BYTES, Flag
 from ingest.contract.rejects import Reject, RejectReason
 from ingest.contract.sensor_kinds import METRICS, conversion
 from ingest.contract.topics import partition_of
-from ingest.decoders.columns import Columns
+from ingest.decoders.columns import Columns, RefusedError, VendorValue
 from ingest.decoders.timestamps import YEAR_1971_US
 from ingest.device_profile import DeviceProfile, MetricRule, metric_of
 
@@ -207,149 +208,141 @@ def admit(columns: Columns, profile: DeviceProfile, catalogue: Catalogue, window
         The admitted readings, and per (message, reason) one reject that says how many readings it stands for; what the profile ignores
         (link metrics, positions) is in neither.
     """
-    channels = catalogue.channels(profile, columns)
-    rows = catalogue.rows[channels]
-    codes = rows["verdict"].astype(np.int16)
-    flags = np.array(columns.flags, np.uint16) | rows["flags"]
-    values, details = _numbers(columns, channels, catalogue, codes, flags)
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = values * rows["scale"] + rows["offset"]
-        _judge_values(values, rows, codes, flags)
-    time_us = np.array(columns.times, np.int64)
-    _judge_times(time_us, codes, flags, window, now_us)
-    admitted = codes == ADMITTED
-    result = Admitted(
-        channels[admitted],
-        time_us[admitted],
-        values[admitted],
-        flags[admitted],
+    batch = _Batch(columns, profile, catalogue)
+    batch.judge_values()
+    batch.judge_times(window, now_us)
+    admitted = batch.codes == ADMITTED
+    rejects = columns.rejects if admitted.all() else [*columns.rejects, *batch.rejects(window)]
+    return Admitted(
+        batch.channels[admitted],
+        batch.time_us[admitted],
+        batch.values[admitted],
+        batch.flags[admitted],
         np.array(columns.messages, np.int32)[admitted],
+        _merge(rejects),
     )
-    result.rejects = _merge(columns.rejects)
-    if not admitted.all():
-        refused = np.flatnonzero(codes >= 0)
-        result.rejects = _merge(
-            [*columns.rejects, *_rejects(columns, refused, codes, channels, details, catalogue, window)]
-        )
-    return result
 
 
-def _numbers(
-    columns: Columns,
-    channels: npt.NDArray[np.int32],
-    catalogue: Catalogue,
-    codes: npt.NDArray[np.int16],
-    flags: npt.NDArray[np.uint16],
-) -> tuple[npt.NDArray[np.float64], dict[int, str]]:
-    """Values as float64; text, vendor codes and sentinels one by one. Sets codes and flags in place; details of what it refuses."""
-    details: dict[int, str] = {}
-    raw = columns.values
-    coded = np.flatnonzero(catalogue.rows["coded"][channels])
-    special = sorted({*columns.odd, *coded.tolist()})
-    plain = raw
-    if special:
-        plain = list(raw)
-        for index in special:
-            plain[index] = 0.0
-    try:
-        numbers = np.array(plain, np.float64)
-    except OverflowError:  # an integer beyond 1e308: look at every value
-        numbers, special = np.zeros(len(raw)), list(range(len(raw)))
-    for index in special:
-        if codes[index] != ADMITTED:
-            continue
-        rule = catalogue.rule(int(channels[index])) if catalogue.rows["coded"][channels[index]] else None
-        number, reason, flag = _number(raw[index], rule)
-        numbers[index] = number
-        flags[index] |= np.uint16(flag)
-        if reason is not None:
-            codes[index] = _CODE[reason]
-            details[index] = f"{columns.metrics[index] or 'value':.80}: {_shown(raw[index])}"
-    return numbers, details
+class _Batch:
+    """The arrays of one batch while it is judged. `codes` are the verdicts: ADMITTED, IGNORED or an index of REASONS."""
 
+    def __init__(self, columns: Columns, profile: DeviceProfile, catalogue: Catalogue) -> None:
+        self._columns = columns
+        self._catalogue = catalogue
+        self._details: dict[int, str] = {}
+        self.channels = catalogue.channels(profile, columns)
+        self._rows = catalogue.rows[self.channels]
+        self.codes = self._rows["verdict"].astype(np.int16)
+        self.flags = np.array(columns.flags, np.uint16) | self._rows["flags"]
+        self.time_us = np.array(columns.times, np.int64)
+        self.values = self._numbers()
 
-def _number(value: float | bool | str | None, rule: MetricRule | None) -> tuple[float, RejectReason | None, int]:
-    """(number, reason against it, flags). Vendor codes win over numbers, so that "1" may mean "open"."""
-    flag = 0
-    if rule is not None and rule.values and not isinstance(value, float):
-        known = rule.values.get(str(value).lower() if isinstance(value, bool) else str(value))
-        if known is not None:
-            return known, None, 0
-    if isinstance(value, str):
-        flag = int(Flag.COERCED)
-        text = value.strip()
-        known = _FALSE_TRUE.get(text.lower())
-        if known is not None:
-            return known, None, flag
-        # float() also takes "1_000", other alphabets' digits and "infinity"; a device that sends those is misread, not understood
-        if not text.isascii() or "_" in text:
-            return 0.0, RejectReason.NOT_A_NUMBER, 0
+    def _numbers(self) -> npt.NDArray[np.float64]:
+        """Values as float64; only text, vendor codes and sentinels are looked at one by one."""
+        raw = self._columns.values
+        special = sorted({*self._columns.odd, *np.flatnonzero(self._rows["coded"]).tolist()})
+        plain = raw
+        if special:
+            plain = list(raw)
+            for index in special:
+                plain[index] = 0.0
         try:
-            value = float(text)
-        except ValueError:
-            return 0.0, RejectReason.NOT_A_NUMBER, 0
+            numbers = np.array(plain, np.float64)
+        except OverflowError:  # an integer beyond 1e308: look at every value
+            numbers, special = np.zeros(len(raw)), list(range(len(raw)))
+        for index in special:
+            if self.codes[index] == ADMITTED:
+                numbers[index] = self._number(index, raw[index])
+        return numbers
+
+    def _number(self, index: int, value: VendorValue) -> float:
+        rule = self._catalogue.rule(int(self.channels[index]))
+        try:
+            number, flag = number_of(value, rule)
+        except RefusedError as refused:
+            self.codes[index] = _CODE[refused.reason]
+            self._details[index] = f"{self._columns.metrics[index] or 'value':.80}: {refused.detail}"
+            return 0.0
+        self.flags[index] |= np.uint16(flag)
+        return number
+
+    def judge_values(self) -> None:
+        """Into the canonical unit; finite and in the metric's range."""
+        rows = self._rows
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.values = self.values * rows["scale"] + rows["offset"]
+        good = self.codes == ADMITTED
+        finite = np.isfinite(self.values)
+        self.codes[good & ~finite] = _CODE[RejectReason.NOT_FINITE]
+        outside = good & finite & ~((self.values >= rows["low"]) & (self.values <= rows["high"]))
+        if outside.any():
+            self.flags[outside & rows["keep"]] |= np.uint16(Flag.OUT_OF_RANGE)
+            self.codes[outside & ~rows["keep"]] = _CODE[RejectReason.OUT_OF_RANGE]
+
+    def judge_times(self, window: TimeWindow, now_us: int) -> None:
+        """An unset clock gets the receive time; then everything must lie in the window."""
+        unset = (self.flags & np.uint16(Flag.CLOCK_SUSPECT)).astype(bool) & (self.time_us < YEAR_1971_US)
+        self.time_us[unset] = now_us
+        good = self.codes == ADMITTED
+        self.codes[good & (self.time_us < now_us - window.max_age_us)] = _CODE[RejectReason.TOO_OLD]
+        self.codes[good & (self.time_us > now_us + window.max_ahead_us)] = _CODE[RejectReason.IN_FUTURE]
+
+    def rejects(self, window: TimeWindow) -> list[tuple[int, Reject]]:
+        """(message, reject) of every refused reading."""
+        columns = self._columns
+        return [
+            (columns.messages[index], Reject(REASONS[self.codes[index]], self._detail(index, window)))
+            for index in np.flatnonzero(self.codes >= 0).tolist()
+        ]
+
+    def _detail(self, index: int, window: TimeWindow) -> str:
+        known = self._details.get(index) or self._catalogue.describe(int(self.channels[index]))
+        if known:
+            return known
+        columns = self._columns
+        what = f"{columns.devices[index][:80]} {columns.metrics[index] or ''}".strip()
+        detail = f"{what}: {_shown(columns.values[index])} at {columns.times[index]} us"
+        if REASONS[self.codes[index]] is RejectReason.TOO_OLD:
+            detail += f", more than {window.max_age_us // 1_000_000} s ago"
+        return detail
+
+
+def number_of(value: VendorValue, rule: MetricRule) -> tuple[float, int]:
+    """(number, flags) of a value that is no plain number, or may be a vendor's code.
+
+    Raises:
+        RefusedError: NOT_A_NUMBER, NOT_FINITE or SENTINEL.
+    """
+    if rule.values and not isinstance(value, float):
+        known = rule.values.get(str(value).lower() if isinstance(value, bool) else str(value))
+        if known is not None:  # before all else: a vendor's "1" may mean anything
+            return known, 0
+    flag = 0
+    if isinstance(value, str):
+        value, flag = _number_in_text(value), int(Flag.COERCED)
     if value is None:
-        return 0.0, RejectReason.NOT_A_NUMBER, 0
+        raise RefusedError(RejectReason.NOT_A_NUMBER, "null")
     try:
         number = float(value)
     except OverflowError:
-        return 0.0, RejectReason.NOT_FINITE, 0
+        raise RefusedError(RejectReason.NOT_FINITE, _shown(value)) from None
     if not math.isfinite(number):
-        return 0.0, RejectReason.NOT_FINITE, 0
-    if rule is not None and number in rule.sentinels:
-        return 0.0, RejectReason.SENTINEL, 0
-    return number, None, flag
+        raise RefusedError(RejectReason.NOT_FINITE, _shown(value))
+    if number in rule.sentinels:
+        raise RefusedError(RejectReason.SENTINEL, f"{_shown(value)} is the vendor's code for no value")
+    return number, flag
 
 
-def _judge_values(
-    values: npt.NDArray[np.float64],
-    rows: npt.NDArray[np.void],
-    codes: npt.NDArray[np.int16],
-    flags: npt.NDArray[np.uint16],
-) -> None:
-    good = codes == ADMITTED
-    finite = np.isfinite(values)
-    codes[good & ~finite] = _CODE[RejectReason.NOT_FINITE]
-    outside = good & finite & ~((values >= rows["low"]) & (values <= rows["high"]))
-    if outside.any():
-        flags[outside & rows["keep"]] |= np.uint16(Flag.OUT_OF_RANGE)
-        codes[outside & ~rows["keep"]] = _CODE[RejectReason.OUT_OF_RANGE]
-
-
-def _judge_times(
-    time_us: npt.NDArray[np.int64],
-    codes: npt.NDArray[np.int16],
-    flags: npt.NDArray[np.uint16],
-    window: TimeWindow,
-    now_us: int,
-) -> None:
-    unset = (flags & np.uint16(Flag.CLOCK_SUSPECT)).astype(bool) & (time_us < YEAR_1971_US)
-    time_us[unset] = now_us
-    good = codes == ADMITTED
-    codes[good & (time_us < now_us - window.max_age_us)] = _CODE[RejectReason.TOO_OLD]
-    codes[good & (time_us > now_us + window.max_ahead_us)] = _CODE[RejectReason.IN_FUTURE]
-
-
-def _rejects(
-    columns: Columns,
-    refused: npt.NDArray[np.intp],
-    codes: npt.NDArray[np.int16],
-    channels: npt.NDArray[np.int32],
-    details: dict[int, str],
-    catalogue: Catalogue,
-    window: TimeWindow,
-) -> list[tuple[int, Reject]]:
-    rejects = []
-    for index in refused.tolist():
-        reason = REASONS[codes[index]]
-        detail = details.get(index) or catalogue.describe(int(channels[index]))
-        if not detail:
-            name = f"{columns.devices[index][:80]} {columns.metrics[index] or ''}".strip()
-            detail = f"{name}: {_shown(columns.values[index])} at {columns.times[index]} us"
-            if reason is RejectReason.TOO_OLD:
-                detail += f", more than {window.max_age_us // 1_000_000} s ago"
-        rejects.append((columns.messages[index], Reject(reason, detail)))
-    return rejects
+def _number_in_text(text: str) -> float:
+    stripped = text.strip()
+    known = _FALSE_TRUE.get(stripped.lower())
+    if known is not None:
+        return known
+    # float() also takes "1_000" and other alphabets' digits; a device that sends those is misread, not understood
+    if stripped.isascii() and "_" not in stripped:
+        with contextlib.suppress(ValueError):
+            return float(stripped)
+    raise RefusedError(RejectReason.NOT_A_NUMBER, f"{_shown(text)} is text")
 
 
 def _merge(rejects: list[tuple[int, Reject]]) -> list[tuple[int, Reject]]:

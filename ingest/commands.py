@@ -82,12 +82,13 @@ def _loop_factory() -> Any:
 @CONFIG
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 def decode(
+    *,
     topic: str,
     message_format: str | None,
     profile_name: str | None,
     received: str | None,
-    window: bool,  # noqa: FBT001 - click passes options by name
-    _json: bool,  # noqa: FBT001
+    window: bool,
+    _json: bool,
     config: Path | None,
     file: Path,
 ) -> None:
@@ -114,7 +115,14 @@ def decode(
     )
     refused = False
     arrival = Arrival(topic, received_us)
-    for line in hand_decode.lines(payload, arrival, chosen, profile, limits, settings.max_payload_bytes):
+    for line in hand_decode.lines(
+        payload,
+        arrival,
+        message_format=chosen,
+        profile=profile,
+        window=limits,
+        max_payload_bytes=settings.max_payload_bytes,
+    ):
         refused |= "reject" in line
         click.echo(json.dumps(line, ensure_ascii=False, default=str))
     sys.exit(EXIT_TROUBLE if refused else 0)

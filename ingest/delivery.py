@@ -18,10 +18,10 @@ from functools import partial
 
 from ingest.custody import Custody
 from ingest.frames import OutFrame
-from ingest.kafka_sink import KafkaSink, SinkFailed, on_done
+from ingest.kafka_sink import KafkaSink, SinkError, on_done
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
-from ingest.spool import Position, Spool, SpoolFull
+from ingest.spool import Position, Spool, SpoolFullError
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,9 @@ class Delivery:
         self._queue: deque[Flush] = deque()
         self._flying: deque[Flush] = deque()
         self._wake = asyncio.Event()
-        self._failure: SinkFailed | None = None
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self._failure: SinkError | None = None
         self._producers = 0
         self._opening: asyncio.Task[bool] | None = None
         self._next_try = 0.0
@@ -76,12 +78,17 @@ class Delivery:
             return
         self._rate_bytes += sum(len(frame.body) for frame in flush.frames)
         self._queue.append(flush)
+        self._emptied.clear()
         self._wake.set()
 
     @property
     def idle(self) -> bool:
         """Whether everything handed over is safe (acknowledged by Kafka or on disk)."""
         return not self._queue and not self._flying
+
+    def _note_idle(self) -> None:
+        if self.idle:
+            self._emptied.set()
 
     @property
     def blocked(self) -> str | None:
@@ -94,7 +101,7 @@ class Delivery:
 
     def renew(self, reason: str, detail: str) -> None:
         """Ask for a new producer; what is not acknowledged is sent again on it."""
-        self._failed(self._producers, SinkFailed(reason, detail))
+        self._failed(self._producers, SinkError(reason, detail))
 
     async def run(self) -> None:
         """Deliver for ever; every step is bounded. Cancel to end it."""
@@ -105,8 +112,14 @@ class Delivery:
                     await self._send_straight()
                 else:
                     await self._through_the_spool()
-            except SinkFailed as failure:
+            except SinkError as failure:
                 await self._after(failure)
+
+    async def until_idle(self, timeout_s: float) -> None:
+        """Wait until everything handed over is safe, or the time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._emptied.wait()
 
     async def spool_all(self) -> None:
         """Put on disk what Kafka has not acknowledged: the end of a stop whose budget is nearly used up."""
@@ -152,6 +165,7 @@ class Delivery:
         self._count(flush.frames[index], offset)
         while self._flying and not self._flying[0].waiting:
             self._flying.popleft().safe()
+        self._note_idle()
 
     def _count(self, frame: OutFrame, offset: int) -> None:
         self._custody.acknowledged(frame.topic, frame.partition, frame.header, offset)
@@ -159,7 +173,7 @@ class Delivery:
         self._metrics.frame_readings.observe(frame.header.count)
         self._metrics.receive_to_kafka.observe(max(0.0, time.time() - frame.header.received_us / 1e6))
 
-    def _failed(self, producer: int, failure: SinkFailed) -> None:
+    def _failed(self, producer: int, failure: SinkError) -> None:
         if producer == self._producers and self._failure is None:
             self._failure = failure
             self._wake.set()
@@ -167,13 +181,13 @@ class Delivery:
     def _check_deadline(self) -> None:
         """Kafka that does not answer is no failure of the batch: only a new producer and a replay are safe, never a second send."""
         if self._flying and time.monotonic() - self._flying[0].since > self._settings.deliver_deadline_s:
-            raise SinkFailed("deadline", f"no acknowledgement for {self._settings.deliver_deadline_s} s")
+            raise SinkError("deadline", f"no acknowledgement for {self._settings.deliver_deadline_s} s")
 
-    def _take_failure(self) -> SinkFailed:
+    def _take_failure(self) -> SinkError:
         failure, self._failure = self._failure, None
-        return failure or SinkFailed("error", "unknown")
+        return failure or SinkError("error", "unknown")
 
-    async def _after(self, failure: SinkFailed) -> None:
+    async def _after(self, failure: SinkError) -> None:
         self._failure = None
         self._metrics.producer_renewals.labels(failure.reason).inc()
         self._metrics.kafka_up.set(0)
@@ -198,7 +212,9 @@ class Delivery:
         opened = await self._sink.open(_OPEN_TIMEOUT_S)
         self._told = self._sink.trouble
         if self._told != before:
-            level, text = (logging.INFO, "frames go to Kafka") if opened else (logging.WARNING, "frames go to the spool")
+            level, text = (
+                (logging.INFO, "frames go to Kafka") if opened else (logging.WARNING, "frames go to the spool")
+            )
             log.log(level, text, extra={"fields": {"why": self._told, "spooled_frames": self._spool.frames}})
         self._retry_s = _RETRY_FIRST_S if opened else min(self._retry_s * 2, _RETRY_MOST_S)
         self._next_try = time.monotonic() + self._retry_s
@@ -236,7 +252,7 @@ class Delivery:
             frames = [flush.frames[index] for flush in chunk for index in sorted(flush.waiting)]
             try:
                 await asyncio.to_thread(self._spool.append, frames)
-            except SpoolFull as full:
+            except SpoolFullError as full:
                 self._queue.extendleft(reversed(flushes[done:]))
                 self._report_spool(full=full)
                 return False
@@ -247,6 +263,7 @@ class Delivery:
             for flush in chunk:
                 flush.waiting.clear()
                 flush.safe()
+        self._note_idle()
         self._report_spool()
         return True
 
@@ -269,9 +286,9 @@ class Delivery:
                     metadata = await future
                     self._count(frame, int(getattr(metadata, "offset", -1)))
         except TimeoutError:
-            raise SinkFailed("deadline", "no acknowledgement while draining the spool") from None
+            raise SinkError("deadline", "no acknowledgement while draining the spool") from None
         except Exception as error:
-            raise SinkFailed("refused", f"{type(error).__name__}: {error}") from error
+            raise SinkError("refused", f"{type(error).__name__}: {error}") from error
         await self._release(batch)
         return True
 
@@ -292,7 +309,7 @@ class Delivery:
         room = max(0, self._settings.spool_max_bytes - self._spool.size)
         self._metrics.spool_hours_left.set(room / self._bytes_s / 3600 if self._bytes_s > 1e-6 else float("inf"))
 
-    def _report_spool(self, full: SpoolFull | None = None) -> None:
+    def _report_spool(self, full: SpoolFullError | None = None) -> None:
         if full is not None and not self._full:
             log.error(
                 "the spool takes no more; MQTT is not acknowledged until it drains",

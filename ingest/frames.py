@@ -56,7 +56,7 @@ class FrameBuilder:
         """Take a slice in; `received_us` is its earliest receipt."""
         if not self._received_us:
             self._received_us = received_us
-        self._admitted += admitted
+        self._admitted += [part for part in admitted if len(part)]
         self._letters += letters
         self.readings += sum(len(part) for part in admitted) + sum(letter.readings for letter in letters)
 

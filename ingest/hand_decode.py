@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ingest.admission import Catalogue, TimeWindow, admit
+from ingest.admission import Admitted, Catalogue, TimeWindow, admit
 from ingest.contract.reading import Flag
 from ingest.contract.rejects import RejectReason
 from ingest.decoders.columns import Arrival, Columns
@@ -22,6 +22,7 @@ ANY_TIME = TimeWindow(2**62, 2**62)
 def lines(
     payload: bytes,
     arrival: Arrival,
+    *,
     message_format: Format,
     profile: DeviceProfile,
     window: TimeWindow,
@@ -38,14 +39,18 @@ def lines(
     decode_message(decoder_for(message_format, profile), payload, arrival, columns)
     catalogue = Catalogue(1)
     for index in range(len(columns)):
-        yield from _reading(columns, index, arrival, profile, catalogue, window)
+        one = _only(columns, index)
+        admitted = admit(one, profile, catalogue, window, arrival.received_us)
+        vendor = _as_written(one)
+        for _, reject in admitted.rejects:
+            yield {"reject": reject.reason.value, "detail": reject.detail, "device": one.devices[0], **vendor}
+        if len(admitted):
+            yield _canonical(admitted, catalogue) | vendor
     for _, reject in columns.rejects:
         yield {"reject": reject.reason.value, "detail": reject.detail, "readings": reject.readings}
 
 
-def _reading(
-    columns: Columns, index: int, arrival: Arrival, profile: DeviceProfile, catalogue: Catalogue, window: TimeWindow
-) -> Iterator[dict[str, Any]]:
+def _only(columns: Columns, index: int) -> Columns:
     one = Columns()
     one.add(
         columns.devices[index],
@@ -55,28 +60,29 @@ def _reading(
         columns.values[index],
         columns.flags[index],
     )
-    flags = Flag(columns.flags[index])
-    vendor = {
-        "vendor_metric": columns.metrics[index],
-        "vendor_unit": columns.units[index],
-        "vendor_time": None if flags & Flag.TIME_FROM_RECEIPT else iso(columns.times[index]),
-        "vendor_value": columns.values[index],
+    return one
+
+
+def _as_written(one: Columns) -> dict[str, Any]:
+    return {
+        "vendor_metric": one.metrics[0],
+        "vendor_unit": one.units[0],
+        "vendor_time": None if one.flags[0] & Flag.TIME_FROM_RECEIPT else iso(one.times[0]),
+        "vendor_value": one.values[0],
     }
-    admitted = admit(one, profile, catalogue, window, arrival.received_us)
-    for _, reject in admitted.rejects:
-        yield {"reject": reject.reason.value, "detail": reject.detail, "device": columns.devices[index], **vendor}
-    if len(admitted):
-        row = catalogue.rows[admitted.channels[0]]
-        metric = catalogue.metrics[row["metric"]]
-        yield {
-            "device": catalogue.devices[row["device"]],
-            "metric": metric,
-            "unit": catalogue.unit(metric),
-            "time": iso(int(admitted.time_us[0])),
-            "value": float(admitted.values[0]),
-            "flags": int(admitted.flags[0]),
-            **vendor,
-        }
+
+
+def _canonical(admitted: Admitted, catalogue: Catalogue) -> dict[str, Any]:
+    row = catalogue.rows[admitted.channels[0]]
+    metric = catalogue.metrics[row["metric"]]
+    return {
+        "device": catalogue.devices[row["device"]],
+        "metric": metric,
+        "unit": catalogue.unit(metric),
+        "time": iso(int(admitted.time_us[0])),
+        "value": float(admitted.values[0]),
+        "flags": int(admitted.flags[0]),
+    }
 
 
 def iso(time_us: int) -> str:

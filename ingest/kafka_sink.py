@@ -24,7 +24,7 @@ _REQUEST_BYTES = 4 * 1024 * 1024
 _STOP_TIMEOUT_S = 2.0
 
 
-class SinkFailed(Exception):
+class SinkError(Exception):
     """The producer cannot be trusted any more. `reason` is a label of citynerve_ingest_producer_renewals_total."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -88,19 +88,19 @@ class KafkaSink:
         """Hand a frame to the producer; the future ends with its record metadata when all in-sync replicas have it.
 
         Raises:
-            SinkFailed: it could not be handed over.
+            SinkError: it could not be handed over.
         """
         if self._producer is None:
-            raise SinkFailed("error", "no producer")
+            raise SinkError("error", "no producer")
         try:
             async with asyncio.timeout(deadline_s):
                 future: asyncio.Future[object] = await self._producer.send(
                     frame.topic, frame.body, partition=frame.partition, headers=frame.header.to_kafka()
                 )
         except TimeoutError:
-            raise SinkFailed("deadline", f"the producer's buffer stayed full for {deadline_s} s") from None
+            raise SinkError("deadline", f"the producer's buffer stayed full for {deadline_s} s") from None
         except (KafkaError, AssertionError, OSError) as error:
-            raise SinkFailed("refused", f"{type(error).__name__}: {error}") from error
+            raise SinkError("refused", f"{type(error).__name__}: {error}") from error
         return future
 
     async def send_statement(self, topic: str, key: bytes, body: bytes, deadline_s: float) -> bool:
@@ -131,17 +131,17 @@ async def _stop(producer: AIOKafkaProducer) -> None:
             await producer.client.close()
 
 
-def on_done(future: asyncio.Future[object], done: Callable[[int], None], failed: Callable[[SinkFailed], None]) -> None:
+def on_done(future: asyncio.Future[object], done: Callable[[int], None], failed: Callable[[SinkError], None]) -> None:
     """Report the end of a send: the record's offset, or what went wrong."""
 
     def report(ended: asyncio.Future[object]) -> None:
         if ended.cancelled():
-            failed(SinkFailed("error", "the send was cancelled"))
+            failed(SinkError("error", "the send was cancelled"))
             return
         error = ended.exception()
         if error is None:
             done(int(getattr(ended.result(), "offset", -1)))
         else:
-            failed(SinkFailed("refused", f"{type(error).__name__}: {error}"))
+            failed(SinkError("refused", f"{type(error).__name__}: {error}"))
 
     future.add_done_callback(report)

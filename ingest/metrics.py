@@ -70,9 +70,9 @@ class IngestMetrics:
             self.rejects.labels(reason.value)
         for outcome in CONNECT_OUTCOMES:
             self.mqtt_connects.labels(outcome)
-        for reason in RENEWAL_REASONS:
-            self.producer_renewals.labels(reason)
-        for reason in REFUSED_REASONS:
-            self.refused.labels(reason)
+        for renewal in RENEWAL_REASONS:
+            self.producer_renewals.labels(renewal)
+        for refusal in REFUSED_REASONS:
+            self.refused.labels(refusal)
         for topic in topics:
             self.frames.labels(topic)

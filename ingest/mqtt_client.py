@@ -12,7 +12,7 @@ from collections.abc import Callable
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from ingest.mqtt_packets import MalformedStream, Message, OtherPacket, PacketReader, pubacks
+from ingest.mqtt_packets import MalformedStreamError, Message, OtherPacket, PacketReader, pubacks
 
 _CHUNK_BYTES = 262_144
 _PUBACK = 0x40
@@ -46,21 +46,22 @@ class BatchingClient(paho.Client):
             chunk = self._sock_recv(_CHUNK_BYTES)
         except BlockingIOError:
             return MQTTErrorCode.MQTT_ERR_SUCCESS
-        except (TimeoutError, OSError):
-            return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
-        if not chunk:
-            return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
-        self.last_packet = time.monotonic()
-        self._last_bytes_received = self.last_packet
+        except OSError:
+            chunk = b""
+        self.last_packet = self._last_bytes_received = time.monotonic()
+        rc = self._handle_chunk(chunk) if chunk else MQTTErrorCode.MQTT_ERR_CONN_LOST
+        return rc if rc == MQTTErrorCode.MQTT_ERR_SUCCESS or self._sock is None else self._loop_rc_handle(rc)
+
+    def _handle_chunk(self, chunk: bytes) -> MQTTErrorCode:
         try:
             messages, others = self._reader.feed(chunk)
-        except MalformedStream:
-            return self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_PROTOCOL)
+        except MalformedStreamError:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
         # CONNACK comes first on a connection and SUBACK carries no data: handling control packets before messages keeps their meaning
         for packet in others:
             rc = self._handle_control(packet)
             if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return self._loop_rc_handle(rc) if self._sock is not None else rc
+                return rc
         if messages:
             self._on_messages(messages)
         return MQTTErrorCode.MQTT_ERR_SUCCESS

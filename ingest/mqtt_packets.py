@@ -9,7 +9,7 @@ PUBLISH = 0x30
 _PUBACK_HEAD = b"\x40\x02"
 
 
-class MalformedStream(ValueError):
+class MalformedStreamError(ValueError):
     """The bytes are no MQTT 5; the connection cannot be trusted any more."""
 
 
@@ -47,7 +47,7 @@ class PacketReader:
         """The whole packets the chunk completes, PUBLISH and others, each in the order received.
 
         Raises:
-            MalformedStream: not MQTT 5.
+            MalformedStreamError: not MQTT 5.
         """
         messages: list[Message] = []
         others: list[OtherPacket] = []
@@ -87,29 +87,29 @@ class PacketReader:
     def _publish(self, command: int, data: bytes, at: int, end: int) -> Message:
         qos = (command >> 1) & 3
         if qos > 1:
-            raise MalformedStream(f"PUBLISH with QoS {qos}; QoS 1 was subscribed")
+            raise MalformedStreamError(f"PUBLISH with QoS {qos}; QoS 1 was subscribed")
         payload = at + 2 + ((data[at] << 8) | data[at + 1]) if end - at >= 2 else end + 1
         raw_topic = data[at + 2 : payload]
         mid = 0
         if qos:
             if payload + 2 > end:
-                raise MalformedStream("PUBLISH shorter than its own lengths")
+                raise MalformedStreamError("PUBLISH shorter than its own lengths")
             mid = (data[payload] << 8) | data[payload + 1]
             payload += 2
             if mid == 0:
-                raise MalformedStream("PUBLISH with packet id 0")
+                raise MalformedStreamError("PUBLISH with packet id 0")
         if payload >= end:
-            raise MalformedStream("PUBLISH shorter than its own lengths")
+            raise MalformedStreamError("PUBLISH shorter than its own lengths")
         properties = data[payload]
         payload += 1
         if properties > 127:
             wide = _wide_length(data, payload - 1)
             if wide is None:
-                raise MalformedStream("PUBLISH with a broken property length")
+                raise MalformedStreamError("PUBLISH with a broken property length")
             properties, payload = wide
         payload += properties
         if payload > end:
-            raise MalformedStream("PUBLISH shorter than its own lengths")
+            raise MalformedStreamError("PUBLISH shorter than its own lengths")
         kept = min(end, payload + self.max_payload)
         return Message(self._topic(raw_topic), data[payload:kept], mid, bool(command & 8), 0, end - kept)
 
@@ -155,7 +155,7 @@ def _wide_length(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
             return value, index + 1
         shift += 7
     if len(data) - at >= 4:
-        raise MalformedStream("a length of more than four bytes")
+        raise MalformedStreamError("a length of more than four bytes")
     return None
 
 

@@ -189,7 +189,8 @@ class MqttSource:
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_pre_connect = self._on_pre_connect
-        properties = Properties(PacketTypes.CONNECT)
+        client.on_socket_close = self._on_socket_close
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.SessionExpiryInterval = self._settings.session_expiry_s
         properties.ReceiveMaximum = self._settings.receive_maximum
         client.connect_async(
@@ -249,9 +250,18 @@ class MqttSource:
     ) -> None:
         self._forget_connection()
         self._trouble = f"the MQTT connection was lost: {reason}"
-        self._metrics.mqtt_connects.labels("lost").inc()
-        log.warning("MQTT disconnected", extra={"fields": {"reason": str(reason)}})
         self._dropped.set()
+        if self._taking:
+            self._metrics.mqtt_connects.labels("lost").inc()
+            log.warning("MQTT disconnected", extra={"fields": {"reason": str(reason)}})
+
+    def _on_socket_close(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
+        # before the system can give the number to another socket
+        with contextlib.suppress(RuntimeError):  # connecting runs in a thread, where nothing was watched yet
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(sock.fileno())
+            loop.remove_writer(sock.fileno())
+        self._reading = False
 
     def _forget_connection(self) -> None:
         self._tracker.disconnect()
@@ -321,21 +331,15 @@ class MqttSource:
         self._drive(self._client.loop_write)
 
     def _drive(self, step: Callable[[], MQTTErrorCode]) -> None:
-        sock = self._client.socket()
-        number = sock.fileno() if sock is not None else -1
         try:
             step()
         except Exception:
             log.exception("the MQTT client failed; connecting again")
             self._client.break_connection()
-        if self._client.socket() is None and number >= 0:
-            # closed inside paho: the event loop must forget the number before the system gives it to another socket
-            asyncio.get_running_loop().remove_reader(number)
-            asyncio.get_running_loop().remove_writer(number)
-            self._reading = False
+        if self._client.socket() is None:
             self._dropped.set()
-            return
-        self._watch_writes()
+        else:
+            self._watch_writes()
 
     def _watch_writes(self) -> None:
         sock = self._client.socket()

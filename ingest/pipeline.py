@@ -44,6 +44,7 @@ class Pipeline:
 
     def __init__(
         self,
+        *,
         settings: IngestSettings,
         reader: SliceReader,
         source: Source,

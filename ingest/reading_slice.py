@@ -14,7 +14,7 @@ from ingest.contract.frame import DeadLetter
 from ingest.contract.rejects import Reject, RejectReason
 from ingest.dead_letters import dead_letter, too_large
 from ingest.decoders import chirpstack_v4, plain_json, senml_json
-from ingest.decoders.columns import Arrival, Columns, Refused
+from ingest.decoders.columns import Arrival, Columns, RefusedError
 from ingest.device_profile import DeviceProfile
 from ingest.metrics import IngestMetrics
 from ingest.mqtt_packets import Message
@@ -24,7 +24,7 @@ from ingest.topic_routes import TopicRoutes
 log = logging.getLogger(__name__)
 
 Decode = Callable[[bytes, Arrival, Columns], None]
-"""(payload, arrival, out): appends to `out`, or raises `Refused`."""
+"""(payload, arrival, out): appends to `out`, or raises `RefusedError`."""
 
 
 def decoder_for(message_format: Format, profile: DeviceProfile) -> Decode:
@@ -45,7 +45,7 @@ def decode_message(decode: Decode, payload: bytes, arrival: Arrival, out: Column
     readings, rejects = len(out), len(out.rejects)
     try:
         decode(payload, arrival, out)
-    except Refused as refused:
+    except RefusedError as refused:
         out.truncate(readings, rejects)
         out.refuse(refused.reason, refused.detail)
     except (RecursionError, MemoryError) as error:
@@ -73,6 +73,7 @@ class SliceReader:
 
     def __init__(
         self,
+        *,
         routes: tuple[Route, ...],
         profiles: Mapping[str, DeviceProfile],
         catalogue: Catalogue,
@@ -94,13 +95,15 @@ class SliceReader:
         columns = self._decode(messages, taken)
         now_us = messages[-1].received_us
         rejects: list[tuple[int, Reject]] = []
+        readings = 0
         for name, found in columns.items():
             admitted = self._admit(found, self._profiles[name], now_us)
             rejects += admitted.rejects
             if len(admitted):
                 taken.admitted.append(admitted)
-                taken.readings += len(admitted)
-        self._metrics.readings.inc(taken.readings)
+                readings += len(admitted)
+        taken.readings += readings
+        self._metrics.readings.inc(readings)
         for index, reject in rejects:
             self._set_aside(messages[index], reject, taken)
         if not taken.readings:

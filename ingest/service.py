@@ -71,13 +71,27 @@ class Gateway:
             ) from None
         catalogue = Catalogue(settings.kafka.partitions, ingest.max_channels)
         window = TimeWindow(ingest.max_age_s * 1_000_000, ingest.max_ahead_s * 1_000_000)
-        reader = SliceReader(ingest.routes, profiles, catalogue, window, ingest.max_payload_bytes, self._metrics)
+        reader = SliceReader(
+            routes=ingest.routes,
+            profiles=profiles,
+            catalogue=catalogue,
+            window=window,
+            max_payload_bytes=ingest.max_payload_bytes,
+            metrics=self._metrics,
+        )
         self._sink = KafkaSink(settings.kafka, f"citynerve-{ingest.gateway_id}")
         self._delivery = Delivery(ingest, self._sink, self._spool, self._custody, self._metrics)
         self._source = MqttSource(settings.mqtt, ingest, self._metrics, session_expected=self._custody.session_seen)
         self._source.on_session = self._session_stands
         self._pipeline = Pipeline(
-            ingest, reader, self._source, self._delivery, self._custody, self._metrics, topics, catalogue
+            settings=ingest,
+            reader=reader,
+            source=self._source,
+            outlet=self._delivery,
+            custody=self._custody,
+            metrics=self._metrics,
+            topics=topics,
+            catalogue=catalogue,
         )
         self._custody_failures = 0
 
@@ -126,8 +140,7 @@ class Gateway:
                 asyncio.get_running_loop().time() + self._settings.ingest.stop_budget_s * 0.3
             ):
                 await pipeline
-        while not self._delivery.idle and time.monotonic() < budget_ends:
-            await asyncio.sleep(0.01)
+        await self._delivery.until_idle(budget_ends - time.monotonic())
 
     async def _goodbye(self) -> None:
         """What Kafka did not take within the budget goes to the spool; the last words; an MQTT session that stays at the broker."""
@@ -175,7 +188,7 @@ class Gateway:
 
     def _statement_failed(self) -> None:
         self._metrics.custody_failures.inc()
-        self._custody_failures += 1
-        if self._custody_failures >= _CUSTODY_FAILURES_BEFORE_RENEWAL and self._sink.trouble is None:
+        self._custody_failures = 0 if self._sink.trouble is not None else self._custody_failures + 1
+        if self._custody_failures >= _CUSTODY_FAILURES_BEFORE_RENEWAL:
             self._custody_failures = 0
             self._delivery.renew("custody", "Kafka takes no custody statements")

@@ -29,7 +29,7 @@ _HEAD = struct.Struct("<4sII")
 _MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 
-class SpoolFull(Exception):
+class SpoolFullError(Exception):
     """The byte cap is reached, or the disk is full. Nothing of the batch was kept; the spool is as before."""
 
 
@@ -100,6 +100,7 @@ class Spool:
             self._lock = (self._folder / "lock").open("ab")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.close()
             raise UserError(
                 f"the spool {self._folder} is in use by another gateway process; stop it, or give this one another gateway_id",
                 exit_code=EXIT_TROUBLE,
@@ -133,14 +134,14 @@ class Spool:
         """Add frames behind all others; on disk (fsync) when this returns.
 
         Raises:
-            SpoolFull: none of them was kept.
+            SpoolFullError: none of them was kept.
         """
         block = b"".join(_encode(frame) for frame in frames)
         added = sum(1 for _ in _records(block))
         if not block:
             return
         if self.size + len(block) > self._max_bytes:
-            raise SpoolFull(f"spool holds {self.size} of at most {self._max_bytes} bytes")
+            raise SpoolFullError(f"spool holds {self.size} of at most {self._max_bytes} bytes")
         try:
             segment = self._writable_segment()
             file = self._file
@@ -154,7 +155,7 @@ class Spool:
                 file.seek(segment.size)
                 raise
         except OSError as error:
-            raise SpoolFull(f"cannot write the spool: {error.strerror}") from error
+            raise SpoolFullError(f"cannot write the spool: {error.strerror}") from error
         segment.size += len(block)
         segment.frames += added
         self.size += len(block)

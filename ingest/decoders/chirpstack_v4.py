@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ingest.contract.rejects import RejectReason
-from ingest.decoders.columns import Arrival, Columns, Refused
+from ingest.decoders.columns import Arrival, Columns, RefusedError
 from ingest.decoders.json_text import MAX_DEPTH, parse_typed
 from ingest.decoders.timestamps import reading_time
 
@@ -63,7 +63,7 @@ def decode(payload: bytes, arrival: Arrival, out: Columns) -> None:
     """Append the event's readings to `out`.
 
     Raises:
-        Refused: no ChirpStack event, or its devEui is not its topic's.
+        RefusedError: no ChirpStack event, or its devEui is not its topic's.
     """
     if not payload:
         return
@@ -73,7 +73,9 @@ def decode(payload: bytes, arrival: Arrival, out: Columns) -> None:
     event = parse_typed(payload, _EVENT)
     device = event.deviceInfo.devEui.lower()
     if device and topic_eui and device != topic_eui:
-        raise Refused(RejectReason.DEVICE_MISMATCH, f"devEui is {device[:40]!r}, its topic says {topic_eui[:40]!r}")
+        raise RefusedError(
+            RejectReason.DEVICE_MISMATCH, f"devEui is {device[:40]!r}, its topic says {topic_eui[:40]!r}"
+        )
     device = device or topic_eui
     time_us, flags = reading_time(event.time, "auto", None, arrival.received_us)
     writer = _Writer(device, time_us, flags, arrival, out)
@@ -85,7 +87,9 @@ def decode(payload: bytes, arrival: Arrival, out: Columns) -> None:
     elif kind == "location" and event.location is not None:
         writer.location(event.location)
     else:
-        raise Refused(RejectReason.BAD_SCHEMA, f"event type {kind[:40]!r} is unknown, or its body is another event's")
+        raise RefusedError(
+            RejectReason.BAD_SCHEMA, f"event type {kind[:40]!r} is unknown, or its body is another event's"
+        )
 
 
 def _topic_parts(topic: str) -> tuple[str, str]:
@@ -147,7 +151,7 @@ class _Writer:
 
     def _flatten(self, name: str, value: Any, stamp: tuple[int, int], depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise Refused(RejectReason.TOO_DEEP, f"object is nested deeper than {MAX_DEPTH} levels")
+            raise RefusedError(RejectReason.TOO_DEEP, f"object is nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, dict):
             stamp, time_key = self._own_time(value, stamp, depth)
             for key, item in value.items():
@@ -170,6 +174,6 @@ class _Writer:
             if isinstance(raw, int | float | str) and not isinstance(raw, bool):
                 try:
                     return reading_time(raw, "auto", None, self._arrival.received_us), key
-                except Refused:
+                except RefusedError:
                     return stamp, None
         return stamp, None

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from ingest.contract.rejects import RejectReason
-from ingest.decoders.columns import Refused
+from ingest.decoders.columns import RefusedError
 
 MAX_DEPTH = 32
 """Deepest nesting accepted. Real payloads stay under 10; both msgspec and the standard library give up near 1,000 with RecursionError."""
@@ -23,12 +23,12 @@ def parse(payload: bytes) -> Any:
     """The JSON value of a payload (dict, list, str, int, float, bool or None).
 
     Raises:
-        Refused: with the reason.
+        RefusedError: with the reason.
     """
     value = parse_typed(payload, _ANY)
     # a nesting can only be deep when there are many opening brackets; counting them is 50 times cheaper than walking the value
     if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
-        raise Refused(RejectReason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
+        raise RefusedError(RejectReason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
     return value
 
 
@@ -39,14 +39,14 @@ def parse_typed(payload: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
         if "Number out of range" in str(error):
-            raise Refused(RejectReason.NOT_FINITE, "a number is too large for 64 bits (like 1e400)") from None
-        raise Refused(RejectReason.BAD_SCHEMA, str(error)) from None
+            raise RefusedError(RejectReason.NOT_FINITE, "a number is too large for 64 bits (like 1e400)") from None
+        raise RefusedError(RejectReason.BAD_SCHEMA, str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _explain(text, str(error))
     except RecursionError:
-        raise Refused(RejectReason.TOO_DEEP, "nested deeper than the reader can follow") from None
+        raise RefusedError(RejectReason.TOO_DEEP, "nested deeper than the reader can follow") from None
     except MemoryError:
-        raise Refused(RejectReason.TOO_LARGE, "the value does not fit in memory") from None
+        raise RefusedError(RejectReason.TOO_LARGE, "the value does not fit in memory") from None
 
 
 def _explain(text: bytes, syntax_error: str) -> NoReturn:
@@ -54,24 +54,24 @@ def _explain(text: bytes, syntax_error: str) -> NoReturn:
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Refused(RejectReason.NOT_UTF8, f"byte {error.start} is not UTF-8") from None
+        raise RefusedError(RejectReason.NOT_UTF8, f"byte {error.start} is not UTF-8") from None
     try:
         json.loads(decoded, parse_constant=_not_finite, parse_float=_finite)
-    except Refused:
+    except RefusedError:
         raise
     except (ValueError, RecursionError, MemoryError):
         pass
-    raise Refused(RejectReason.MALFORMED, f"not JSON: {syntax_error}")
+    raise RefusedError(RejectReason.MALFORMED, f"not JSON: {syntax_error}")
 
 
 def _not_finite(name: str) -> NoReturn:
-    raise Refused(RejectReason.NOT_FINITE, f"{name} is no JSON number")
+    raise RefusedError(RejectReason.NOT_FINITE, f"{name} is no JSON number")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise Refused(RejectReason.NOT_FINITE, f"{text[:40]} is too large for a 64-bit number")
+        raise RefusedError(RejectReason.NOT_FINITE, f"{text[:40]} is too large for a 64-bit number")
     return number
 
 

@@ -13,7 +13,7 @@ from datetime import tzinfo
 from typing import Any
 
 from ingest.contract.rejects import RejectReason
-from ingest.decoders.columns import Arrival, Columns, Refused
+from ingest.decoders.columns import Arrival, Columns, RefusedError
 from ingest.decoders.json_text import parse
 from ingest.decoders.timestamps import TimeUnit, reading_time
 
@@ -75,7 +75,7 @@ def decode(payload: bytes, arrival: Arrival, mapping: JsonMapping, out: Columns)
     """Append the payload's readings to `out`.
 
     Raises:
-        Refused: the payload as a whole cannot be read.
+        RefusedError: the payload as a whole cannot be read.
     """
     if not payload:
         return
@@ -93,7 +93,7 @@ def decode(payload: bytes, arrival: Arrival, mapping: JsonMapping, out: Columns)
     elif isinstance(value, list):
         walk.items(value, place)
     elif value is None:
-        raise Refused(RejectReason.BAD_SCHEMA, "null is no reading")
+        raise RefusedError(RejectReason.BAD_SCHEMA, "null is no reading")
     else:
         walk.add(place, "value", None, value)
 
@@ -202,7 +202,7 @@ class _Walk:
             return
         try:
             time_us, flags = self._time(place.time)
-        except Refused as refused:
+        except RefusedError as refused:
             self._out.refuse(refused.reason, refused.detail)
             return
         self._out.add(place.device, name, unit, time_us, value, flags)
@@ -218,7 +218,7 @@ class _Walk:
     def _device(self, raw: Any, above: _Place) -> str:
         device = str(raw)
         if self._mapping.device_must_match_topic and above.depth == 0 and device != above.device:
-            raise Refused(
+            raise RefusedError(
                 RejectReason.DEVICE_MISMATCH, f"the payload names {device[:80]!r}, its topic {above.device[:80]!r}"
             )
         return device

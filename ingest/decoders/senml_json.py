@@ -19,7 +19,7 @@ import msgspec
 
 from ingest.contract.reading import Flag
 from ingest.contract.rejects import RejectReason
-from ingest.decoders.columns import Arrival, Columns, Refused
+from ingest.decoders.columns import Arrival, Columns, RefusedError
 from ingest.decoders.json_text import parse, parse_typed
 from ingest.decoders.timestamps import clamp_us
 
@@ -63,7 +63,7 @@ def decode(payload: bytes, arrival: Arrival, knows: Callable[[str], bool], out: 
         knows: whether a name is a metric of the profile; see the module's rules.
 
     Raises:
-        Refused: the pack as a whole is wrong.
+        RefusedError: the pack as a whole is wrong.
     """
     if not payload:
         return
@@ -79,7 +79,7 @@ def _must_understand(payload: bytes) -> None:
     records = pack if isinstance(pack, list) else [pack]
     unknown = {label for record in records if isinstance(record, dict) for label in record if label.endswith("_")}
     if unknown:
-        raise Refused(RejectReason.BAD_SCHEMA, f"label {min(unknown)[:40]!r} must be understood and is not")
+        raise RefusedError(RejectReason.BAD_SCHEMA, f"label {min(unknown)[:40]!r} must be understood and is not")
 
 
 class _Resolver:
@@ -101,7 +101,7 @@ class _Resolver:
         base_sum: float | None = None
         for record in pack:
             if record.bver is not None and not 1 <= record.bver <= VERSION:
-                raise Refused(
+                raise RefusedError(
                     RejectReason.BAD_SCHEMA, f"SenML version {record.bver}; this program reads up to {VERSION}"
                 )
             if record.bn is not None:
@@ -143,11 +143,11 @@ def _value(record: Record, base_value: float | None, base_sum: float | None) -> 
     """(value, suffix of the metric); None where the record only sets bases.
 
     Raises:
-        Refused: two values, or a record that names or dates a reading and has none.
+        RefusedError: two values, or a record that names or dates a reading and has none.
     """
     others = (record.vs is not None) + (record.vb is not None) + (record.vd is not None)
     if others + (record.v is not None) > 1:
-        raise Refused(RejectReason.BAD_SCHEMA, "a record has more than one value field")
+        raise RefusedError(RejectReason.BAD_SCHEMA, "a record has more than one value field")
     if record.v is not None:
         return record.v + base_value if base_value is not None else record.v, ""
     if others:
@@ -158,7 +158,7 @@ def _value(record: Record, base_value: float | None, base_sum: float | None) -> 
     if base_value is not None and names_a_reading:
         return base_value, ""
     if names_a_reading:
-        raise Refused(RejectReason.BAD_SCHEMA, f"record {record.n or ''!r} has neither value nor sum")
+        raise RefusedError(RejectReason.BAD_SCHEMA, f"record {record.n or ''!r} has neither value nor sum")
     return None, ""
 
 
@@ -166,13 +166,13 @@ def split_name(base: str, name: str, topic_device: str, knows: Callable[[str], b
     """(device, metric) of a resolved name; the module's docstring has the rules.
 
     Raises:
-        Refused: the name is empty or has forbidden characters.
+        RefusedError: the name is empty or has forbidden characters.
     """
     whole = base + name
     if not whole:
-        raise Refused(RejectReason.BAD_SCHEMA, "a record has no name")
+        raise RefusedError(RejectReason.BAD_SCHEMA, "a record has no name")
     if _NAME.fullmatch(whole) is None:
-        raise Refused(RejectReason.BAD_SCHEMA, f"name {whole[:80]!r} has characters RFC 8428 does not allow")
+        raise RefusedError(RejectReason.BAD_SCHEMA, f"name {whole[:80]!r} has characters RFC 8428 does not allow")
     urn = _DEVICE_URN.fullmatch(whole)
     if urn is not None:
         return urn[1], urn[2] or None

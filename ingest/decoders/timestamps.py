@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ingest.contract.reading import Flag
 from ingest.contract.rejects import RejectReason
-from ingest.decoders.columns import TIME_LIMIT_US, Refused
+from ingest.decoders.columns import TIME_LIMIT_US, RefusedError
 
 TimeUnit = Literal["s", "ms", "us", "ns", "auto"]
 YEAR_1971_US = 365 * 86_400 * 1_000_000
@@ -39,7 +39,7 @@ def from_epoch(number: float, unit: TimeUnit) -> int:
     if isinstance(number, int) and unit in ("s", "ms", "us"):
         return clamp_us(number * int(_PER_UNIT_US[unit]))
     if not math.isfinite(number):
-        raise Refused(RejectReason.BAD_TIME, "the time is not finite")
+        raise RefusedError(RejectReason.BAD_TIME, "the time is not finite")
     if unit == "auto":
         size = abs(number)
         unit = "s" if size < 1e11 else "ms" if size < 1e14 else "us" if size < 1e17 else "ns"
@@ -54,7 +54,7 @@ def from_text(text: str, unit: TimeUnit, zone: tzinfo | None) -> int | None:
     """A time written as text; None where it cannot be read as any time.
 
     Raises:
-        Refused: BAD_TIME, when the time has no zone and the profile gives none: UTC is never assumed silently.
+        RefusedError: BAD_TIME, when the time has no zone and the profile gives none: UTC is never assumed silently.
     """
     stripped = text.strip()
     if _NUMBER.fullmatch(stripped):
@@ -74,7 +74,7 @@ def from_text(text: str, unit: TimeUnit, zone: tzinfo | None) -> int | None:
     elif zone is not None:
         moment = moment.replace(tzinfo=zone)
     else:
-        raise Refused(RejectReason.BAD_TIME, f"the time {stripped[:40]!r} has no zone; set `zone` in the profile")
+        raise RefusedError(RejectReason.BAD_TIME, f"the time {stripped[:40]!r} has no zone; set `zone` in the profile")
     whole = (moment - _EPOCH) // timedelta(microseconds=1)
     return whole + int((match["f"] or "0")[:6].ljust(6, "0"))
 
@@ -82,14 +82,8 @@ def from_text(text: str, unit: TimeUnit, zone: tzinfo | None) -> int | None:
 def _moment(match: re.Match[str]) -> datetime:
     second, hour = int(match["s"] or 0), int(match["h"])
     leap, midnight = second == 60, hour == 24 and match["mi"] == "00" and second == 0
-    moment = datetime(
-        int(match["y"]),
-        int(match["mo"]),
-        int(match["d"]),
-        0 if midnight else hour,
-        int(match["mi"]),
-        59 if leap else second,
-    )
+    clock = (0 if midnight else hour, int(match["mi"]), 59 if leap else second)
+    moment = datetime(int(match["y"]), int(match["mo"]), int(match["d"]), *clock)  # noqa: DTZ001 - the caller gives the zone or refuses
     try:
         return moment + timedelta(days=int(midnight), seconds=int(leap))
     except OverflowError:

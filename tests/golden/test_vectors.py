@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,8 @@ def decoded(vector: dict[str, Any]) -> tuple[Columns, DeviceProfile]:
 def microseconds(iso: str) -> int:
     """An RFC 3339 time with any number of decimals, cut (not rounded) to microseconds."""
     head, _, tail = iso.removesuffix("Z").partition(".")
-    moment = datetime.fromisoformat(head + "+00:00")
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    return (moment - epoch) // timedelta(microseconds=1) + int(tail[:6].ljust(6, "0") or 0)
+    seconds = datetime.fromisoformat(head + "+00:00").timestamp()
+    return round(seconds) * 1_000_000 + int(tail[:6].ljust(6, "0"))
 
 
 def expected_time(reading: dict[str, Any]) -> int:
@@ -82,9 +81,9 @@ def position(columns: Columns, wanted: dict[str, Any]) -> int | None:
     return None
 
 
-@pytest.fixture(params=vectors() or [None], ids=lambda vector: vector["id"] if vector else "absent")
+@pytest.fixture(params=vectors() or [{}], ids=lambda vector: vector.get("id", "absent"))
 def vector(request: pytest.FixtureRequest) -> dict[str, Any]:
-    if request.param is None:
+    if not request.param:
         pytest.skip(f"no vectors at {VECTORS}")
     found: dict[str, Any] = request.param
     return found
@@ -93,7 +92,9 @@ def vector(request: pytest.FixtureRequest) -> dict[str, Any]:
 def test_gives_every_expected_reading(vector: dict[str, Any]) -> None:
     columns, _ = decoded(vector)
     missing = [wanted for wanted in vector["expected"] if position(columns, wanted) is None]
-    assert not missing, f"got {list(zip(columns.devices, columns.metrics, columns.units, columns.times, columns.values))}"
+    assert not missing, (
+        f"got {list(zip(columns.devices, columns.metrics, columns.units, columns.times, columns.values, strict=True))}"
+    )
 
 
 def test_has_the_stated_outcome(vector: dict[str, Any]) -> None:
@@ -133,7 +134,9 @@ def test_refuses_what_the_vector_calls_bad(vector: dict[str, Any]) -> None:
     columns, profile = decoded(vector)
     bad = {wanted["metric"] for wanted in vector["expected"] if wanted.get("quality") == "bad"}
     admitted = admit(columns, profile, Catalogue(4), ANY_TIME, RECEIVED_US)
-    kept = {columns.metrics[index] for index in range(len(columns)) if index in set(_admitted_positions(columns, profile))}
+    kept = {
+        columns.metrics[index] for index in range(len(columns)) if index in set(_admitted_positions(columns, profile))
+    }
     assert not bad & kept
     assert not bad or admitted.rejects
 
@@ -143,4 +146,5 @@ def _admitted_positions(columns: Columns, profile: DeviceProfile) -> list[int]:
         columns.devices, columns.metrics, columns.units, columns.times, columns.values, columns.flags,
         list(range(len(columns))), columns.odd,
     )  # fmt: skip
-    return admit(numbered, profile, Catalogue(4), ANY_TIME, RECEIVED_US).messages.tolist()
+    positions: list[int] = admit(numbered, profile, Catalogue(4), ANY_TIME, RECEIVED_US).messages.tolist()
+    return positions

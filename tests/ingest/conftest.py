@@ -1,4 +1,4 @@
-"""Fixtures of the gateway's tests with real servers: one gateway on the shared stack, and a stack of its own whose servers may be killed."""
+"""Fixtures of the gateway's tests with real servers: the shared stack, and one whose servers may be killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway as its own process, a publisher that honours acknowledgements, and a reader of what Kafka holds: for tests with real servers."""
+"""A gateway as its own process, a publisher that honours acknowledgements, and a reader of what Kafka holds."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typing import Any
 import paho.mqtt.client as paho
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from paho.mqtt.enums import CallbackAPIVersion
 
 from ingest.contract.frame import DeadLetter, FrameHeader, decode_dead_letters, decode_readings
 from ingest.contract.topics import Topics
@@ -134,7 +135,7 @@ class Publisher:
         self._numbers: dict[int, int] = {}
         # paho calls back under its own lock: the callback may only append, or publish and callback wait for each other
         self._answers: deque[tuple[int, int]] = deque()
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"publisher-{name}", protocol=paho.MQTTv5)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"publisher-{name}", protocol=paho.MQTTv5)
         self.client.max_inflight_messages_set(500)
         self.client.on_publish = self._on_publish
         self.client.connect("127.0.0.1", port)
@@ -188,7 +189,10 @@ def create_topics(bootstrap: str, prefix: str) -> None:
         try:
             specs = Topics(prefix).specs(partitions=PARTITIONS)
             await admin.create_topics(
-                [NewTopic(spec.name, spec.partitions, 1, topic_configs=spec.configs(min_insync_replicas=1)) for spec in specs]
+                [
+                    NewTopic(spec.name, spec.partitions, 1, topic_configs=spec.configs(min_insync_replicas=1))
+                    for spec in specs
+                ]
             )
         finally:
             await admin.close()
@@ -207,7 +211,9 @@ def read_values(bootstrap: str, topic: str, partitions: int) -> list[Any]:
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             for place in places:
-                consumer.seek(place, 0)  # seek_to_beginning loses a race against the reset to the end that assign() begins
+                consumer.seek(
+                    place, 0
+                )  # seek_to_beginning loses a race against the reset to the end that assign() begins
             records: list[Any] = []
             for place in places:
                 while await consumer.position(place) < ends[place]:

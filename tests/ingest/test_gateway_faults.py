@@ -119,7 +119,11 @@ def test_a_full_spool_stops_acknowledgements_and_memory_stays_bounded(
     own_stack: LocalStack, fragile_gateway: MakeGateway, publisher: MakePublisher, now_us: int
 ) -> None:
     running = fragile_gateway(
-        spool_after_s=0.2, spool_max_bytes=1_048_576, spool_segment_bytes=65_536, receive_maximum=500, max_unacked_messages=1000
+        spool_after_s=0.2,
+        spool_max_bytes=1_048_576,
+        spool_segment_bytes=65_536,
+        receive_maximum=500,
+        max_unacked_messages=1000,
     )
     running.start()
     sender = publisher(running)

@@ -1,10 +1,11 @@
-"""A gateway between a real Mosquitto and a real Kafka: what comes in goes out once, refused payloads keep their reason, kills lose nothing."""
+"""A gateway between a real Mosquitto and a real Kafka: what comes in goes out, refused payloads keep their reason, kills lose nothing."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 
 from deploy.local.stack import LocalStack
 from ingest.contract.rejects import RejectReason
@@ -60,7 +61,13 @@ def test_a_pack_keeps_all_its_readings_and_the_custody_statement_counts_them(
     assert running.stop() == 0
     assert len(read_readings(stack.kafka_bootstrap, running.prefix)) == 20
     last = read_statements(stack.kafka_bootstrap, running.prefix)[-1]
-    assert (last["received"], last["acked_kafka"], last["spooled"], last["refused"], last["messages"]) == (21, 21, 0, 0, 2)
+    assert (last["received"], last["acked_kafka"], last["spooled"], last["refused"], last["messages"]) == (
+        21,
+        21,
+        0,
+        0,
+        2,
+    )
     acked = {(mark["topic"], mark["partition"]): mark["acked"] for mark in last["partitions"]}
     assert acked == {
         (f"{running.prefix}.readings.v1", partition_of("lamp-7", PARTITIONS)): 20,
@@ -103,10 +110,14 @@ def test_every_reason_a_payload_can_give_is_a_dead_letter_with_its_bytes(
     stack: LocalStack, gateway: MakeGateway, publisher: MakePublisher
 ) -> None:
     running = gateway(extra_routes=[])
-    running.options["extra_routes"] = [{"topic": f"{running.root}/open/y", "format": "plain-json", "profile": "canonical"}]
+    running.options["extra_routes"] = [
+        {"topic": f"{running.root}/open/y", "format": "plain-json", "profile": "canonical"}
+    ]
     running.start()
     payloads = refused_payloads(running.root)
-    assert set(payloads) == set(RejectReason) - {RejectReason.INTERNAL}  # our own mistakes: test_reading_slice provokes one
+    assert set(payloads) == set(RejectReason) - {
+        RejectReason.INTERNAL
+    }  # our own mistakes: test_reading_slice provokes one
     unrouted_topic, _ = payloads[RejectReason.UNKNOWN_TOPIC]
     lines_before = len(running.log_lines())
     # the session of an earlier configuration may still subscribe to what no route takes any more
@@ -116,7 +127,7 @@ def test_every_reason_a_payload_can_give_is_a_dead_letter_with_its_bytes(
     sender.wait()
     eventually(lambda: running.metric("messages_total") >= len(payloads))
     for reason in payloads:
-        eventually(lambda reason=reason: running.metric("rejects_total", f'reason="{reason.value}"') >= 1, 5, reason.value)
+        eventually(partial(counted, running, reason), 5, reason.value)
     running.stop()
     letters = {letter.reason: letter for letter in read_letters(stack.kafka_bootstrap, running.prefix)}
     for reason, (topic, payload) in payloads.items():
@@ -128,6 +139,10 @@ def test_every_reason_a_payload_can_give_is_a_dead_letter_with_its_bytes(
     assert read_readings(stack.kafka_bootstrap, running.prefix) == []
     problems = [line for line in running.log_lines()[lines_before:] if line["level"] in ("error", "critical")]
     assert problems == []
+
+
+def counted(running: GatewayProcess, reason: RejectReason) -> bool:
+    return running.metric("rejects_total", f'reason="{reason.value}"') >= 1
 
 
 def subscribe_as(running: GatewayProcess, topic: str) -> None:
