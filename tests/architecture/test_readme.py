@@ -28,10 +28,11 @@ def commands() -> Iterator[tuple[Path, str]]:
     """Every `citynerve ...` and `make ...` that prose tells someone to type (`...` and <placeholders> are left alone)."""
     for path in PROSE:
         content = text(path)
-        typed = [line for _, block in _FENCE.findall(content) for line in block.splitlines()]
+        typed = [line for _, block in _FENCE.findall(content) for line in re.sub(r"\\\n\s*", " ", block).splitlines()]
         typed += _INLINE.findall(content)
         for line in typed:
-            command = re.sub(r"\s{2,}#.*|\s#\s.*", "", line.strip().removeprefix("$ ")).strip()
+            # a comment, or an explanation set off by a wide gap, stands behind a command
+            command = re.sub(r"\s{2,}#.*|\s#\s.*|\s{3,}.*", "", line.strip().removeprefix("$ ")).strip()
             command = re.sub(r"^([A-Z_]+=\S+\s+)+", "", command)
             if command.startswith(("citynerve ", "make ")) and "..." not in command and "<" not in command:
                 yield path, command
