@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from control_center.alarms.notify import alert
+from control_center.alarms.notify import Links, alert
+from control_center.alarms.rules import UNACCOUNTED
 from deploy.local.stack import LocalStack
 from tests.ops.test_alerts import ALERTMANAGER, rules
 
@@ -59,7 +60,7 @@ def city_alarm(number: int, rule: str, metric: str | None) -> dict[str, Any]:
         "alarm_id": number, "rule_id": rule, "device": f"air-{number:04d}", "name": "", "district": "Centre", "metric": metric,
         "severity": "warning", "state": "raised", "raised_at": NOW, "raised_value": None, "raised_detail": "{}", "cleared_at": None,
     }  # fmt: skip
-    posted = alert(row, now=NOW, interval_s=60, page="")
+    posted = alert(row, now=NOW, interval_s=60, links=Links())
     return posted | {name: posted[name].isoformat() for name in ("startsAt", "endsAt")}
 
 
@@ -85,7 +86,8 @@ def inhibited(client: httpx.Client) -> dict[str, bool]:
 def test_devices_behind_a_dead_gateway_are_held_back_and_the_city_is_not(alertmanager: httpx.Client) -> None:
     silent = [city_alarm(number, "device-silent", None) for number in range(20)]
     flood = city_alarm(99, "water-high", "water_level")
-    posted = alertmanager.post("/api/v2/alerts", json=[*silent, flood])
+    loss = city_alarm(100, UNACCOUNTED, None)
+    posted = alertmanager.post("/api/v2/alerts", json=[*silent, flood, loss])
     assert posted.status_code == 200, posted.text
     assert set(inhibited(alertmanager).values()) == {False}, "nothing is held back while the platform is well"
 
@@ -93,5 +95,6 @@ def test_devices_behind_a_dead_gateway_are_held_back_and_the_city_is_not(alertma
     state = inhibited(alertmanager)
     assert all(state[f"device-silent air-{number:04d}"] for number in range(20))
     assert state["water-high air-0099"] is False
+    assert state[f"{UNACCOUNTED} air-0100"] is False, "a loss is never held back by the outage that caused it"
     assert state["MqttDisconnected"] is False
     assert state["IngestSilent"] is True, "it only follows from the lost connection"
