@@ -53,7 +53,8 @@ def microseconds(iso: str) -> int:
 def expected_time(reading: dict[str, Any]) -> int:
     if reading.get("time") is not None:
         return microseconds(reading["time"])
-    return RECEIVED_US + round(reading.get("time_offset_s", 0) * 1e6)
+    offset_s: float = reading.get("time_offset_s", 0)
+    return RECEIVED_US + round(offset_s * 1e6)
 
 
 def same_value(found: Any, wanted: Any, *, coerced: bool) -> bool:
