@@ -2,7 +2,7 @@ import type { CityState } from "../state/city_state.ts";
 import { named, onLanguage, t, type Key } from "../text/catalogue.ts";
 import { formatAge } from "../text/numbers.ts";
 import { button, byId, element, icon } from "../view/element.ts";
-import { cityBounds, districtsOf } from "./districts.ts";
+import { cityBounds, districtsOf, nearCity } from "./districts.ts";
 import { Legend } from "./legend.ts";
 import type { MapEvents, MapView } from "./map_view.ts";
 import { PlainMap } from "./plain_map.ts";
@@ -90,10 +90,11 @@ export class CityMap {
   }
 
   private ground(): void {
-    const devices = [...this.state.devices.values()];
-    const bounds = cityBounds(devices, this.state.city);
-    if (this.view === null || bounds === null || devices.length === 0) return;
-    this.view.ground(bounds, districtsOf(devices, bounds));
+    const { city, devices } = this.state;
+    if (this.view === null || city === null || devices.size === 0) return;
+    const near = nearCity([...devices.values()], city);
+    const bounds = cityBounds(near, city);
+    if (bounds !== null) this.view.ground(bounds, districtsOf(near, bounds));
   }
 
   private showNote(): void {

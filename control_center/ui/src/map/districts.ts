@@ -27,55 +27,61 @@ const FEWEST_DEVICES = 3;
 const CORNERS = 24;
 const MARGIN = 0.022;
 const NEAR_CITY_DEG = 1;
+const FEW_DEVICES = 20;
+const TRIMMED = 0.05;
+const WIDENED = 0.2;
 
-/** A rounded hull round the devices of each district. The margin is a share of the city's extent. */
-export function districtsOf(devices: readonly Placed[], bounds: Bounds): District[] {
-  const margin = Math.max(bounds.east - bounds.west, bounds.north - bounds.south) * MARGIN;
-  const groups = Map.groupBy(
-    devices.filter((device) => device.district !== "" && inside(device, bounds)),
-    (device) => device.district,
+/** A device with its position. */
+type At = Placed & { readonly longitude: number; readonly latitude: number };
+
+/** The devices near the city's centre: one with a mistyped position belongs nowhere. Where none is near, all that have a position. */
+export function nearCity(devices: readonly Placed[], city: { longitude: number; latitude: number } | null): At[] {
+  const placed = devices.filter((device): device is At => device.longitude !== null && device.latitude !== null);
+  if (city === null) return placed;
+  const near = placed.filter(
+    ({ longitude, latitude }) =>
+      Math.abs(longitude - city.longitude) < NEAR_CITY_DEG && Math.abs(latitude - city.latitude) < NEAR_CITY_DEG,
   );
-  return [...groups]
-    .filter(([, members]) => members.length >= FEWEST_DEVICES)
-    .map(([name, members]) => {
-      const positions = members.map((member): Position => [member.longitude ?? 0, member.latitude ?? 0]);
-      const ring = convexHull(positions.flatMap((at) => circle(at, margin)));
-      return { name, top: northernmost(ring), ring };
-    })
-    .sort((a, b) => a.name.localeCompare(b.name));
+  return near.length > 0 ? near : placed;
 }
 
-/** The extent of the devices near the city's centre: one with a mistyped position must not shrink the city to a dot. */
-export function cityBounds(devices: readonly Placed[], city: { longitude: number; latitude: number } | null): Bounds | null {
-  const placed = devices.filter((device) => device.longitude !== null && device.latitude !== null);
-  const near = placed.filter(
-    (device) =>
-      city === null ||
-      (Math.abs((device.longitude ?? 0) - city.longitude) < NEAR_CITY_DEG &&
-        Math.abs((device.latitude ?? 0) - city.latitude) < NEAR_CITY_DEG),
-  );
-  const used = near.length > 0 ? near : placed;
-  if (used.length === 0) {
-    return city === null ? null : around(city.longitude, city.latitude, 0.05);
-  }
-  const longitudes = used.map((device) => device.longitude ?? 0);
-  const latitudes = used.map((device) => device.latitude ?? 0);
+/** A rounded hull round the devices of each district, the largest district first. The margin is a share of the city's extent. */
+export function districtsOf(devices: readonly At[], bounds: Bounds): District[] {
+  const margin = Math.max(bounds.east - bounds.west, bounds.north - bounds.south) * MARGIN;
+  const groups = Map.groupBy(devices, (device) => device.district);
+  groups.delete("");
+  return [...groups]
+    .filter(([, members]) => members.length >= FEWEST_DEVICES)
+    .sort(([nameA, a], [nameB, b]) => b.length - a.length || nameA.localeCompare(nameB))
+    .map(([name, members]) => {
+      const ring = convexHull(members.flatMap(({ longitude, latitude }) => circle([longitude, latitude], margin)));
+      return { name, top: northernmost(ring), ring };
+    });
+}
+
+/**
+ * The extent of the city: of nine tenths of its devices, and a little more. A few stations in the country round it, which every city
+ * has, would else make the city a dot on the first view.
+ */
+export function cityBounds(devices: readonly At[], city: { longitude: number; latitude: number } | null): Bounds | null {
+  if (devices.length === 0) return city === null ? null : around(city.longitude, city.latitude, 0.05);
+  const [west, east] = extent(devices.map((device) => device.longitude));
+  const [south, north] = extent(devices.map((device) => device.latitude));
   const room = 0.002;
-  return {
-    west: Math.min(...longitudes) - room,
-    east: Math.max(...longitudes) + room,
-    south: Math.min(...latitudes) - room,
-    north: Math.max(...latitudes) + room,
-  };
+  return { west: west - room, east: east + room, south: south - room, north: north + room };
+}
+
+function extent(values: number[]): [number, number] {
+  values.sort((a, b) => a - b);
+  const last = values.length - 1;
+  const trimmed = values.length < FEW_DEVICES ? 0 : TRIMMED;
+  const [low, high] = [values[Math.floor(last * trimmed)] ?? 0, values[Math.ceil(last * (1 - trimmed))] ?? 0];
+  const room = trimmed === 0 ? 0 : (high - low) * WIDENED;
+  return [Math.max(low - room, values[0] ?? 0), Math.min(high + room, values[last] ?? 0)];
 }
 
 function around(longitude: number, latitude: number, by: number): Bounds {
   return { west: longitude - by, east: longitude + by, south: latitude - by, north: latitude + by };
-}
-
-function inside({ longitude, latitude }: Placed, bounds: Bounds): boolean {
-  if (longitude === null || latitude === null) return false;
-  return longitude >= bounds.west && longitude <= bounds.east && latitude >= bounds.south && latitude <= bounds.north;
 }
 
 function northernmost(ring: readonly Position[]): Position {

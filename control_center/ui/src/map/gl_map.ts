@@ -3,6 +3,7 @@ import { type GeoJSONSource, Map as GlobeMap, Marker, ScaleControl, setWorkerUrl
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import { type Bounds, type District, graticule } from "./districts.ts";
 import { layers } from "./gl_layers.ts";
+import { readable } from "./labels.ts";
 import type { MapEvents, MapView } from "./map_view.ts";
 import type { MapPoint } from "./points.ts";
 import { signImages, signName } from "./symbols.ts";
@@ -65,6 +66,7 @@ export class GlMap implements MapView {
       map.getCanvas().style.cursor = device === null ? "" : "pointer";
       events.hover(device, event.point.x, event.point.y);
     });
+    map.on("moveend", () => this.declutter());
     map.on("mouseout", () => events.hover(null, 0, 0));
     map.on("movestart", () => events.hover(null, 0, 0));
     new ResizeObserver(() => map.resize()).observe(host);
@@ -101,6 +103,7 @@ export class GlMap implements MapView {
     for (const label of this.labels) label.remove();
     this.labels = districts.map(({ name, top }) => this.label(name, top[0], top[1]));
     if (first) this.wholeCity(false);
+    this.declutter();
   }
 
   private label(name: string, longitude: number, latitude: number): Marker {
@@ -113,6 +116,16 @@ export class GlMap implements MapView {
     node.removeAttribute("role");
     node.setAttribute("aria-hidden", "true");
     return marker;
+  }
+
+  private declutter(): void {
+    const boxes = this.labels.map((label) => {
+      const { x, y } = this.map.project(label.getLngLat());
+      const { offsetWidth: width, offsetHeight: height } = label.getElement();
+      return { left: x - width / 2, top: y - height, width, height };
+    });
+    const shown = readable(boxes);
+    this.labels.forEach((label, index) => label.getElement().classList.toggle("gives-way", shown[index] === false));
   }
 
   points(points: readonly MapPoint[]): void {

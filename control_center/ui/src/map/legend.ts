@@ -1,5 +1,4 @@
 import type { CityState } from "../state/city_state.ts";
-import type { Freshness } from "../state/freshness.ts";
 import { named, onLanguage, t } from "../text/catalogue.ts";
 import { formatCount } from "../text/numbers.ts";
 import { arrange, button, byId, element, setText } from "../view/element.ts";
@@ -10,8 +9,6 @@ interface Entry {
   readonly name: HTMLElement;
   readonly count: HTMLElement;
 }
-
-const SILENT: ReadonlySet<Freshness> = new Set(["stale", "never"]);
 
 /** The kinds of devices with their colours and numbers. A click hides or shows a kind; a device with an open alarm is never hidden. */
 export class Legend {
@@ -34,10 +31,10 @@ export class Legend {
 
   show(): void {
     const counts = new Map<string, number>();
-    let [stale, nowhere] = [0, 0];
-    for (const { device, kind, latitude, longitude } of this.state.devices.values()) {
+    const stale = this.state.silentDevices();
+    let nowhere = 0;
+    for (const { kind, latitude, longitude } of this.state.devices.values()) {
       counts.set(kind, (counts.get(kind) ?? 0) + 1);
-      if (SILENT.has(this.state.deviceFreshness(device))) stale += 1;
       if (latitude === null || longitude === null) nowhere += 1;
     }
     const kinds = [...counts].sort((a, b) => b[1] - a[1]);

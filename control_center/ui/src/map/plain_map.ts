@@ -1,4 +1,5 @@
 import { type Bounds, type District, graticule, type Position } from "./districts.ts";
+import { readable } from "./labels.ts";
 import type { MapEvents, MapView } from "./map_view.ts";
 import { GROUND, kindColour, SELECTED, STALE } from "./palette.ts";
 import type { MapPoint } from "./points.ts";
@@ -214,9 +215,12 @@ export class PlainMap implements MapView {
     context.font = FONT;
     context.textAlign = "center";
     context.fillStyle = "rgba(205, 219, 233, 0.8)";
-    for (const { name, top } of this.districts) {
+    const places = this.districts.map(({ name, top }) => {
       const [x, y] = this.toScreen(top);
-      context.fillText(name, x, y - 5);
-    }
+      const width = context.measureText(name).width;
+      return { name, x, y: y - 5, left: x - width / 2, top: y - 18, width, height: 15 };
+    });
+    const shown = readable(places);
+    places.filter((_, index) => shown[index]).forEach(({ name, x, y }) => context.fillText(name, x, y));
   }
 }

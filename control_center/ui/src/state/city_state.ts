@@ -136,6 +136,11 @@ export class CityState {
     return freshness(newestMs, intervalS, this.clock.nowMs(), this.backlogToMs);
   }
 
+  /** Devices that should have sent and did not, those that never did included. */
+  silentDevices(): number {
+    return [...this.devices.keys()].filter((device) => ["stale", "never"].includes(this.deviceFreshness(device))).length;
+  }
+
   openAlarms(): Alarm[] {
     return [...this.alarms.values()].filter((alarm) => alarm.state !== "cleared");
   }

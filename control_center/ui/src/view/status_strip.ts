@@ -9,8 +9,8 @@ type Mood = "plain" | "good" | "warn" | "bad";
 interface Tile {
   readonly label: Key;
   readonly hint: Key;
-  readonly show: (status: Status) => string;
-  readonly mood?: (status: Status) => Mood;
+  readonly show: (status: Status, state: CityState) => string;
+  readonly mood?: (status: Status, state: CityState) => Mood;
 }
 
 const UNKNOWN = "–";
@@ -47,8 +47,9 @@ const TILES: readonly Tile[] = [
   {
     label: "status.stale",
     hint: "status.stale.hint",
-    show: (s) => count(s.stale_devices),
-    mood: (s) => warnAbove(s.stale_devices, 0, Number.POSITIVE_INFINITY),
+    // counted here, as the map judges: the server's own count knows no backlog and would contradict the map during a replay
+    show: (_, state) => count(state.silentDevices()),
+    mood: (_, state) => warnAbove(state.silentDevices(), 0, Number.POSITIVE_INFINITY),
   },
   {
     label: "status.unaccounted",
@@ -75,8 +76,8 @@ export function showStrip(state: CityState): void {
     TILES.forEach((tile, index) => {
       const node = values[index];
       if (node === undefined) return;
-      node.textContent = tile.show(status);
-      node.dataset["mood"] = tile.mood?.(status) ?? "plain";
+      node.textContent = tile.show(status, state);
+      node.dataset["mood"] = tile.mood?.(status, state) ?? "plain";
     });
   };
   state.on(["status"], show);
