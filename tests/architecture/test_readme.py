@@ -21,7 +21,7 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`((?:citynerve|make) [^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)#\s]+)(#[^)\s]*)?\)")
 RECORD_HEADINGS = ["Context", "Decision", "Why", "Rejected", "Consequences"]
-RECORD_LINES = 30
+RECORD_LINES = 36
 
 
 def commands() -> Iterator[tuple[Path, str]]:
