@@ -83,17 +83,20 @@ function loadAll(): void {
 }
 
 let catalogueAskedMs = 0;
+let catalogueWanted = false;
 
-/** A device nobody has seen before sends: ask who it is, but not once for each of a thousand. */
+/** A device nobody has seen before sends: ask who it is, but not once for each of a thousand. What may not be asked yet is asked later. */
 function refreshCatalogue(): void {
-  if (Date.now() - catalogueAskedMs < CATALOGUE_AT_MOST_EVERY_MS) return;
+  if (!catalogueWanted || Date.now() - catalogueAskedMs < CATALOGUE_AT_MOST_EVERY_MS) return;
   catalogueAskedMs = Date.now();
+  catalogueWanted = false;
   void insist("devices", loadCatalogue);
 }
 
 const stream = new Stream(language, {
   live: (items) => {
-    if (state.takeLive(items)) refreshCatalogue();
+    catalogueWanted = state.takeLive(items) || catalogueWanted;
+    refreshCatalogue();
   },
   alarm: (alarm) => state.takeAlarm(alarm),
   status: (status) => state.takeStatus(status),

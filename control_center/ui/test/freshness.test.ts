@@ -15,9 +15,11 @@ test("a value that never came is not stale but absent", () => {
 });
 
 test("in a backlog only what is current for the moment shown is behind, the rest is stale", () => {
-  const shown = NOW - 600 * MINUTE;
-  assert.equal(freshness(shown - MINUTE, 60, NOW, shown), "behind");
-  assert.equal(freshness(shown - 4 * MINUTE, 60, NOW, shown), "stale");
+  const toMs = NOW - 600 * MINUTE;
+  const shown = { toMs, slackMs: 0 };
+  assert.equal(freshness(toMs - MINUTE, 60, NOW, shown), "behind");
+  assert.equal(freshness(toMs - 4 * MINUTE, 60, NOW, shown), "stale");
+  assert.equal(freshness(toMs - 4 * MINUTE, 60, NOW, { toMs, slackMs: 2 * MINUTE }), "behind");
   assert.equal(freshness(NOW - MINUTE, 60, NOW, shown), "fresh");
 });
 
@@ -25,7 +27,8 @@ test("a watermark that runs faster than the clock and is far behind is a backlog
   const detector = new BacklogDetector();
   const start = NOW - 600 * MINUTE;
   assert.equal(detector.observe(start, NOW), null);
-  assert.equal(detector.observe(start + 5 * MINUTE, NOW + 1000), start + 5 * MINUTE);
+  const toMs = start + 5 * MINUTE;
+  assert.deepEqual(detector.observe(toMs, NOW + 1000), { toMs, slackMs: 15 * MINUTE });
 });
 
 test("a watermark that stands still is a fault, not a backlog", () => {

@@ -1,6 +1,6 @@
 import type { Connection } from "../api/stream.ts";
 import type { Alarm, City, Device, Ledger, LiveItem, Series, Severity, Status } from "../api/shapes.ts";
-import { BacklogDetector, freshness, type Freshness } from "./freshness.ts";
+import { type Backlog, BacklogDetector, freshness, type Freshness } from "./freshness.ts";
 import { ServerClock } from "./server_clock.ts";
 
 /** What changed; views listen to the parts they show. */
@@ -32,11 +32,11 @@ export class CityState {
   ledger: Ledger | null = null;
   connection: Connection = "connecting";
   selection: Selection | null = null;
-  /** Event time a running catch-up has reached; null while the city is live. */
-  backlogToMs: number | null = null;
+  /** The running catch-up; null while the city is live. */
+  backlog: Backlog | null = null;
   readonly clock = new ServerClock();
 
-  private readonly backlog = new BacklogDetector();
+  private readonly backlogDetector = new BacklogDetector();
   private readonly listeners = new Map<Part, Set<() => void>>();
 
   on(parts: readonly Part[], listener: () => void): void {
@@ -97,7 +97,7 @@ export class CityState {
   takeStatus(status: Status): void {
     this.status = status;
     const watermarkMs = status.watermark === null ? Number.NaN : Date.parse(status.watermark);
-    this.backlogToMs = Number.isFinite(watermarkMs) ? this.backlog.observe(watermarkMs, this.clock.nowMs()) : null;
+    this.backlog = Number.isFinite(watermarkMs) ? this.backlogDetector.observe(watermarkMs, this.clock.nowMs()) : null;
     this.changed("status");
   }
 
@@ -123,7 +123,7 @@ export class CityState {
 
   seriesFreshness(device: string, metric: string): Freshness {
     const timeMs = this.latest.get(device)?.get(metric)?.timeMs ?? null;
-    return freshness(timeMs, this.intervalS(device, metric), this.clock.nowMs(), this.backlogToMs);
+    return freshness(timeMs, this.intervalS(device, metric), this.clock.nowMs(), this.backlog);
   }
 
   /** A device is as fresh as its newest value, by the interval of its fastest series: an hourly battery must not hide a silent gauge. */
@@ -133,7 +133,7 @@ export class CityState {
       newestMs = Math.max(newestMs ?? timeMs, timeMs);
       intervalS = Math.min(intervalS, this.intervalS(device, metric));
     }
-    return freshness(newestMs, intervalS, this.clock.nowMs(), this.backlogToMs);
+    return freshness(newestMs, intervalS, this.clock.nowMs(), this.backlog);
   }
 
   /** Devices that should have sent and did not, those that never did included. */

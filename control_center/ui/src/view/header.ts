@@ -21,7 +21,7 @@ export function showHeader(state: CityState, silenceMs: () => number): void {
   const showConnection = (): void => {
     const text = connectionText(state, silenceMs());
     document.body.dataset["connection"] = state.connection;
-    document.body.dataset["backlog"] = String(state.backlogToMs !== null);
+    document.body.dataset["backlog"] = String(state.backlog !== null);
     if (byId("connection-text").textContent !== text) byId("connection-text").textContent = text;
   };
   const showClock = (): void => {
@@ -60,6 +60,6 @@ function connectionText(state: CityState, silenceMs: number): string {
   if (state.connection === "connecting") return t("connection.connecting");
   if (state.connection === "lost") return t("connection.lost", { age });
   if (state.connection === "silent") return t("connection.silent", { age });
-  if (state.backlogToMs === null) return t("connection.live");
-  return t("connection.backlog", { time: moment(state.backlogToMs, state.clock.nowMs()) });
+  if (state.backlog === null) return t("connection.live");
+  return t("connection.backlog", { time: moment(state.backlog.toMs, state.clock.nowMs()) });
 }

@@ -87,7 +87,7 @@ export class Trend {
 
   /** The right edge: now, or the moment that a running catch-up has reached. */
   private endS(): number {
-    return (this.state.backlogToMs ?? this.state.clock.nowMs()) / 1000;
+    return (this.state.backlog?.toMs ?? this.state.clock.nowMs()) / 1000;
   }
 
   private startS(): number {
@@ -138,7 +138,7 @@ export class Trend {
   /** The newest windows may still be revised by late data, so the last few are asked for again. */
   private async tick(): Promise<void> {
     this.ticks += 1;
-    const every = this.state.backlogToMs === null ? TAIL_EVERY_TICKS : BACKLOG_TAIL_EVERY_TICKS;
+    const every = this.state.backlog === null ? TAIL_EVERY_TICKS : BACKLOG_TAIL_EVERY_TICKS;
     if (this.ticks % every !== 0 || this.loading || this.chosen?.metric == null) return;
     const last = this.points.at(-1)?.timeS ?? this.startS();
     await this.fetchFrom((last - TAIL_STEPS * this.stepS()) * 1000);
