@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _OPEN_TIMEOUT_S = 5.0
 _DRAIN_FRAMES = 128
+_CHUNK_BYTES = 8 * 1024 * 1024
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.25, 3.0
 
 
@@ -138,6 +139,7 @@ class Delivery:
 
     async def _send_straight(self) -> None:
         self._metrics.kafka_up.set(1)
+        self._report_spool()
         while self._failure is None:
             while self._queue and self._failure is None:
                 flush = self._queue.popleft()
@@ -248,7 +250,8 @@ class Delivery:
         self._flying.clear()
         self._queue.clear()
         done = 0
-        for chunk in _chunks(flushes):
+        # small against the cap: a chunk is kept whole or not at all, and one larger than the room would never fit
+        for chunk in _chunks(flushes, min(_CHUNK_BYTES, self._settings.spool_max_bytes // 16)):
             frames = [flush.frames[index] for flush in chunk for index in sorted(flush.waiting)]
             try:
                 await asyncio.to_thread(self._spool.append, frames)
@@ -326,7 +329,7 @@ class Delivery:
                 await self._wake.wait()
 
 
-def _chunks(flushes: list[Flush], limit_bytes: int = 8 * 1024 * 1024) -> list[list[Flush]]:
+def _chunks(flushes: list[Flush], limit_bytes: int) -> list[list[Flush]]:
     """Flushes in order, in groups of a few MB: one fsync each."""
     chunks: list[list[Flush]] = []
     size = limit_bytes
