@@ -22,6 +22,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 LOG_LIMIT_BYTES = 20_000_000
 _POLL_S = 0.02
 _KILL_BUDGET_S = 10.0
+_REAP_BUDGET_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def stop(record: ProcessRecord, number: signal.Signals, budget_s: float) -> bool
         send(record, signal.SIGCONT, tree=True)  # a process paused by SIGSTOP would not hear the request
         send(record, number)
         ended = wait_for_end(record, budget_s)
-        left = [process for process in family if process.is_running()]
+        left = [process for process in family if _runs(process)]
         if not ended or (left and not _gone(left, _KILL_BUDGET_S if ended else 0)):
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -165,6 +166,14 @@ def kill(record: ProcessRecord) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         _gone(family, _KILL_BUDGET_S)
+        _wait_until_reaped(record.pid)
+
+
+def _wait_until_reaped(pid: int) -> None:
+    """PostgreSQL takes the unreaped remains of its predecessor for a running server, and refuses to start."""
+    deadline_s = time.monotonic() + _REAP_BUDGET_S
+    while start_ticks(pid) is None and psutil.pid_exists(pid) and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
 
 
 def wait_for_end(record: ProcessRecord, budget_s: float) -> bool:
@@ -182,8 +191,21 @@ def _family(record: ProcessRecord) -> list[psutil.Process]:
     return [*process.children(recursive=True), process]
 
 
-def _gone(processes: Sequence[psutil.Process], budget_s: float) -> bool:
-    return not psutil.wait_procs(list(processes), timeout=budget_s)[1]
+def _gone(family: Sequence[psutil.Process], budget_s: float) -> bool:
+    """Wait until none of them runs. One that ended and was not reaped counts as gone: a container's init may be slow."""
+    deadline_s = time.monotonic() + budget_s
+    while any(_runs(process) for process in family):
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _boot_id() -> str:

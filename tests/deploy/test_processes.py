@@ -93,7 +93,7 @@ def test_a_deaf_program_is_killed_after_its_budget_with_children_of_other_sessio
     child = psutil.Process(record.pid).children()[0]
     assert not processes.stop(record, signal.SIGTERM, 0.3)
     assert not processes.is_alive(record)
-    assert not child.is_running()
+    assert not processes._runs(child)
 
 
 def test_a_paused_program_can_be_stopped(start: Starter) -> None:
