@@ -57,7 +57,7 @@ def measure(kind: str, count: int, readings: int) -> None:
         rejects = gateway.metric("readings_total")
         assert rejects == count * readings, rejects
         gateway.stop()
-    print(  # noqa: T201 - the report
+    print(
         f"{kind}: {messages} messages in {wall:.2f} s ({messages / wall:.0f}/s, {messages * readings / wall:.0f} readings/s);"
         f" CPU {used / messages * 1e6:.1f} us a message, {used / messages / readings * 1e6:.2f} us a reading"
     )
