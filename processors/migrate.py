@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 from pydantic import SecretStr
 
 from ingest.contract.broker import KafkaSettings
-from ingest.contract.operating import EXIT_TROUBLE, UserError
 from ingest.contract.topics import TopicSpec
+from ingest.contract.user_error import EXIT_TROUBLE, UserError
 from processors.contract.database import DatabaseSettings
 
 _ADVISORY_LOCK = 0x0C17_1E8E  # any fixed number: whoever migrates this database takes it first
@@ -65,6 +65,9 @@ async def migrate(database: DatabaseSettings | str, migrations: Sequence[Migrati
 
 
 async def _apply(connection: asyncpg.Connection[asyncpg.Record], wanted: Sequence[Migration]) -> list[str]:
+    # held until the connection closes, and taken before CREATE EXTENSION: two that create it at once collide in the catalogue
+    await connection.execute("SET lock_timeout = '5min'")
+    await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK, timeout=300)
     # outside the transaction: TimescaleDB asks for CREATE EXTENSION in a session that has not yet looked for it
     try:
         await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
@@ -75,7 +78,6 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], wanted: Sequenc
         ) from None
     applied: list[str] = []
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ADVISORY_LOCK)
         await connection.execute(
             "CREATE SCHEMA IF NOT EXISTS city; CREATE TABLE IF NOT EXISTS city.migrations "
             "(name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ def arrivals(draw: st.DrawFn) -> tuple[list[Reading], Arrivals, int, set[int]]:
     ]
     cuts = sorted(chance.sample(range(1, len(arriving) + 1), draw(st.integers(0, min(8, len(arriving))))))
     edges = [0, *cuts, len(arriving)]
-    batches = [arriving[lo:hi] for lo, hi in zip(edges[:-1], edges[1:], strict=True) if lo < hi]
+    batches = [arriving[lo:hi] for lo, hi in itertools.pairwise(edges) if lo < hi]
     lateness_us = draw(st.sampled_from((0, 30_000_000, 20 * MINUTE)))
     return readings, batches, lateness_us, set(draw(st.lists(st.integers(0, 9), max_size=3)))
 
