@@ -74,12 +74,16 @@ class ControlCenter:
     """Asks the control center's API; a question that gets no answer in time gives None, so that the display goes on."""
 
     def __init__(self, port: int) -> None:
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=_ANSWER_BUDGET_S, trust_env=False)
+        self._client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}/api/v1", timeout=_ANSWER_BUDGET_S, trust_env=False
+        )
 
     def totals(self) -> Totals | None:
         """The ledger's totals."""
         answer = self._ask("/ledger")
-        return None if answer is None else Totals(**{f.name: int(answer["totals"].get(f.name, 0)) for f in fields(Totals)})
+        return (
+            None if answer is None else Totals(**{f.name: int(answer["totals"].get(f.name, 0)) for f in fields(Totals)})
+        )
 
     def status(self) -> dict[str, Any] | None:
         """Lag, rates, alarms."""
@@ -153,13 +157,21 @@ def _problems(sent: Sent, totals: Totals | None, score: Score, already: int) -> 
     if not 0 <= totals.received - sent.acked_readings <= may_be_twice:
         found.append(f"the broker acknowledged {sent.acked_readings:,} readings and {totals.received:,} were received")
     if score.acked != sent.acked_readings:
-        found.append(f"the simulator counted {sent.acked_readings:,} acknowledged readings, its ledger file holds {score.acked:,}")
+        found.append(
+            f"the simulator counted {sent.acked_readings:,} acknowledged readings, its ledger file holds {score.acked:,}"
+        )
     if not 0 <= totals.dead_letter - score.broken_on_purpose <= may_be_twice:
-        found.append(f"{score.broken_on_purpose:,} readings were broken on purpose and {totals.dead_letter:,} became dead letters")
+        found.append(
+            f"{score.broken_on_purpose:,} readings were broken on purpose and {totals.dead_letter:,} became dead letters"
+        )
     if not 0 <= totals.duplicate - score.repeated - already <= may_be_twice:
-        found.append(f"{score.repeated:,} readings were said twice, {already:,} stored before, and {totals.duplicate:,} are duplicates")
+        found.append(
+            f"{score.repeated:,} readings were said twice, {already:,} stored before, and {totals.duplicate:,} are duplicates"
+        )
     if sent.refused:
-        found.append("the broker refused readings: " + ", ".join(f"{n:,} with code {code}" for code, n in sent.refused.items()))
+        found.append(
+            "the broker refused readings: " + ", ".join(f"{n:,} with code {code}" for code, n in sent.refused.items())
+        )
     found += [f"{count:,} readings are {what}" for what, count in _faults(score).items() if count]
     return found
 

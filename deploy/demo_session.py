@@ -54,7 +54,9 @@ def play(stack: LocalStack, for_s: float | None, stop: threading.Event) -> Summa
     control = ControlCenter(stack.ports.control_port)
     before = _ledger_answers(control)
     if before.stored:
-        say("an earlier run has stored a part of this day: what it has is counted as duplicate (--fresh starts from empty data)")
+        say(
+            "an earlier run has stored a part of this day: what it has is counted as duplicate (--fresh starts from empty data)"
+        )
     start = datetime.now(UTC).replace(microsecond=0) - DAY
     simulator = _start_simulator(stack, show, start)
     try:
@@ -84,7 +86,9 @@ def _prepare(stack: LocalStack, now: datetime) -> _Show:
     for old in folder.glob("*.ledger"):
         old.unlink()
     devices = folder / "devices.csv"
-    _citynerve(stack, "simulate", "city", "--devices", str(DEVICES), "--seed", str(SEED), "--write-devices", str(devices))
+    _citynerve(
+        stack, "simulate", "city", "--devices", str(DEVICES), "--seed", str(SEED), "--write-devices", str(devices)
+    )
     beside, real_day = None, "the simulated city alone"
     try:
         day = demo_weather.real_day(demo_weather.provide(), now)
@@ -142,9 +146,13 @@ class _Watch:
             UserError: the simulator ended by itself.
         """
         if self.simulator.poll() is not None:
-            raise UserError(f"the simulator ended by itself with exit code {self.simulator.returncode}", exit_code=EXIT_TROUBLE)
+            raise UserError(
+                f"the simulator ended by itself with exit code {self.simulator.returncode}", exit_code=EXIT_TROUBLE
+            )
         totals = self.control.totals()
-        return Moment(now_s(), self.report.sent, None if totals is None else totals.since(self.before), self.control.status())
+        return Moment(
+            now_s(), self.report.sent, None if totals is None else totals.since(self.before), self.control.status()
+        )
 
 
 def _stop_simulator(simulator: subprocess.Popen[str], report: SentReader | None) -> None:
@@ -183,7 +191,9 @@ def _ledger_answers(control: ControlCenter, budget_s: float = 30.0) -> Totals:
         if found is not None:
             return found
         if time.monotonic() > deadline_s:
-            raise UserError("the control center does not answer; `citynerve status` shows what is wrong", exit_code=EXIT_TROUBLE)
+            raise UserError(
+                "the control center does not answer; `citynerve status` shows what is wrong", exit_code=EXIT_TROUBLE
+            )
         time.sleep(_SHOW_EVERY_S)
 
 

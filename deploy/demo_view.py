@@ -45,7 +45,9 @@ class Rates:
             self._past.popleft()
         first_s, first = self._past[0]
         span_s = at_s - first_s
-        return {name: (count - first.get(name, count)) / span_s if span_s > 0 else 0.0 for name, count in counts.items()}
+        return {
+            name: (count - first.get(name, count)) / span_s if span_s > 0 else 0.0 for name, count in counts.items()
+        }
 
 
 class View:
@@ -65,7 +67,9 @@ class View:
             self._console.print(f"the page: {self._page}   ({self._real_day})", soft_wrap=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.stop()
 
@@ -113,7 +117,11 @@ class View:
         if reached is not None and (now - reached).total_seconds() < _LIVE_WITHIN_S:
             row.add_row(Text("live", "bold green"), Text(f"the city's clock: {reached.astimezone():%Y-%m-%d %H:%M:%S}"))
             return row
-        done = 0.0 if reached is None else (reached - self._from).total_seconds() / max(1.0, (now - self._from).total_seconds())
+        done = (
+            0.0
+            if reached is None
+            else (reached - self._from).total_seconds() / max(1.0, (now - self._from).total_seconds())
+        )
         clock = "starting" if reached is None else f"{reached.astimezone():%Y-%m-%d %H:%M}"
         row.add_row(Text("the day"), ProgressBar(total=1.0, completed=done, width=50), Text(f"{done:4.0%}  {clock}"))
         return row
@@ -133,7 +141,9 @@ def _counts(moment: Moment) -> dict[str, int]:
 def _unaccounted(totals: Totals | None) -> Text:
     if totals is None:
         return Text("unaccounted for: ") + Text("unknown", "yellow")
-    return Text("unaccounted for: ") + Text(f"{totals.unaccounted:,}", "bold red" if totals.unaccounted else "bold green")
+    return Text("unaccounted for: ") + Text(
+        f"{totals.unaccounted:,}", "bold red" if totals.unaccounted else "bold green"
+    )
 
 
 def _state_line(status: dict[str, Any] | None) -> Text:
@@ -142,7 +152,9 @@ def _state_line(status: dict[str, Any] | None) -> Text:
     alarms, lag_s = status.get("active_alarms") or 0, status.get("lag_s")
     lag = "unknown" if lag_s is None else f"{lag_s:.1f} s"
     style = "bold red" if alarms else ""
-    return Text(f"lag: {lag}   stale devices: {status.get('stale_devices', 0)}   active alarms: ") + Text(str(alarms), style)
+    return Text(f"lag: {lag}   stale devices: {status.get('stale_devices', 0)}   active alarms: ") + Text(
+        str(alarms), style
+    )
 
 
 def _plain(moment: Moment, rates: dict[str, float]) -> str:

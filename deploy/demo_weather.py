@@ -62,7 +62,14 @@ def _fetch(folder: Path) -> None:
     with step(f"real weather: data of {PACKAGE}"), tempfile.TemporaryDirectory(prefix="citynerve-wheel-") as work:
         wanted = Path(work) / "wanted.txt"
         wanted.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n")
-        options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--ignore-requires-python", "-r", str(wanted)]
+        options = [
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--ignore-requires-python",
+            "-r",
+            str(wanted),
+        ]
         run_pip(pip_command(Path(sys.prefix)), ["download", *options, "-d", work], PACKAGE)
         wheel = next(Path(work).glob("metobs_toolkit-*.whl"), None)
         if wheel is None:

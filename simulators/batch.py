@@ -123,7 +123,9 @@ class Batch:
             due_us=np.concatenate([part.due_us for part in filled]),
             topics=[topic for part in filled for topic in part.topics],
             payloads=[payload for part in filled for payload in part.payloads],
-            first=np.concatenate([[0], *(part.first[1:] + end for part, end in zip(filled, ends, strict=False))]).astype(np.int64),
+            first=np.concatenate(
+                [[0], *(part.first[1:] + end for part, end in zip(filled, ends, strict=False))]
+            ).astype(np.int64),
             device=np.concatenate([part.device for part in filled]),
             metric=np.concatenate([part.metric for part in filled]),
             time_us=np.concatenate([part.time_us for part in filled]),
@@ -146,10 +148,14 @@ class Rows:
     @classmethod
     def empty(cls) -> Rows:
         """No reading."""
-        return cls(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8))
+        return cls(
+            np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8)
+        )
 
 
-def batch_of(due_us: Sequence[int] | Ints, topics: Sequence[str], payloads: Sequence[bytes], counts: Ints, rows: Rows) -> Batch:
+def batch_of(
+    due_us: Sequence[int] | Ints, topics: Sequence[str], payloads: Sequence[bytes], counts: Ints, rows: Rows
+) -> Batch:
     """Messages whose rows follow each other, in the order given. `counts` int64[m] (or a single 0 for no message)."""
     due = np.asarray(due_us, dtype=np.int64)
     first = np.concatenate([[0], np.cumsum(counts[: len(due)])]).astype(np.int64)

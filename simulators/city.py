@@ -69,7 +69,9 @@ class City:
         self._noise, self._place, self._root = noise, place, topic_root
         self._faults = Faults(noise, shares or Shares())
         self._meter = LampMeter(noise, place)
-        self._codes = {fleet.kind.name: (names.codes(fleet.devices), names.codes(fleet.kind.metrics)) for fleet in self.fleets}
+        self._codes = {
+            fleet.kind.name: (names.codes(fleet.devices), names.codes(fleet.kind.metrics)) for fleet in self.fleets
+        }
 
     def batches(self, from_s: int, until_s: int | None) -> Iterator[tuple[int, Batch]]:
         """(horizon, messages), on and on: no later batch holds a message due before the horizon (microseconds)."""
@@ -96,7 +98,9 @@ class City:
         """Who speaks in [from, until), and what the instruments read."""
         kind = fleet.kind
         period = kind.interval_s * kind.pack
-        ready = fleet.phase_s + (kind.pack - 1) * kind.interval_s  # the moment of a pack's last sample, within the period
+        ready = (
+            fleet.phase_s + (kind.pack - 1) * kind.interval_s
+        )  # the moment of a pack's last sample, within the period
         number = -((ready - from_s) // period)  # the first pack that is ready at or after from_s
         packs = number[:, None] + np.arange((until_s - from_s) // period + 2)
         due = ready[:, None] + packs * period
@@ -137,7 +141,9 @@ class City:
         for i, who in enumerate(said.who.tolist()):
             broken = Malformed(int(said.broken[i]))
             spoilt = _spoil(values[i], broken) if broken else values[i]
-            payload = write(fleet.devices[who], channels, [Sample(t, v) for t, v in zip(moments[i], spoilt, strict=True)])
+            payload = write(
+                fleet.devices[who], channels, [Sample(t, v) for t, v in zip(moments[i], spoilt, strict=True)]
+            )
             texts.append(_cut(payload, broken) if broken else payload)
             if broken:
                 _note(broken, kept[i], expect[i])
@@ -207,11 +213,31 @@ def _note(broken: Malformed, kept: npt.NDArray[np.bool_], expect: npt.NDArray[np
 def _by(batch: Batch, until_us: int) -> Batch:
     """The batch with nothing later than the end of the run: what is delayed beyond it leaves then."""
     due = np.minimum(batch.due_us, until_us)
-    return Batch(due, batch.topics, batch.payloads, batch.first, batch.device, batch.metric, batch.time_us, batch.value, batch.expect)
+    return Batch(
+        due,
+        batch.topics,
+        batch.payloads,
+        batch.first,
+        batch.device,
+        batch.metric,
+        batch.time_us,
+        batch.value,
+        batch.expect,
+    )
 
 
 def _delayed(batch: Batch, by_s: Ints) -> Batch:
     """The batch with its messages leaving later, in the new order."""
     due = batch.due_us + by_s * 1_000_000
-    moved = Batch(due, batch.topics, batch.payloads, batch.first, batch.device, batch.metric, batch.time_us, batch.value, batch.expect)
+    moved = Batch(
+        due,
+        batch.topics,
+        batch.payloads,
+        batch.first,
+        batch.device,
+        batch.metric,
+        batch.time_us,
+        batch.value,
+        batch.expect,
+    )
     return moved.take(np.argsort(due, kind="stable"))

@@ -74,7 +74,12 @@ class Connection:
         self._client = self._make_client(client_id)
 
     def _make_client(self, client_id: str) -> Client:
-        client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False)
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
         client.suppress_exceptions = True
         client.max_inflight_messages_set(self._window)
         if self._settings.username is not None:
@@ -82,7 +87,11 @@ class Connection:
             client.username_pw_set(self._settings.username, password.get_secret_value() if password else None)
         if self._settings.tls_ca is not None:
             client.tls_set(ca_certs=self._settings.tls_ca)
-        client.on_connect, client.on_disconnect, client.on_publish = self._on_connect, self._on_disconnect, self._on_publish
+        client.on_connect, client.on_disconnect, client.on_publish = (
+            self._on_connect,
+            self._on_disconnect,
+            self._on_publish,
+        )
         return client
 
     @property
@@ -108,7 +117,9 @@ class Connection:
     def publish(self, message: Outgoing) -> bool:
         """Send a message; False where the client has no room for it now (nothing was sent)."""
         if len(message.payload) + len(message.topic) + 16 > self._largest_packet:
-            self._answers.append(Answer(message, PACKET_TOO_LARGE, _now_us()))  # sending it would cost the connection, again and again
+            self._answers.append(
+                Answer(message, PACKET_TOO_LARGE, _now_us())
+            )  # sending it would cost the connection, again and again
             return True
         info = self._client.publish(message.topic, message.payload, qos=1)
         if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
@@ -162,7 +173,9 @@ class Connection:
             if self.connects:
                 self._client.reconnect()
             else:
-                self._client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s, properties=properties)
+                self._client.connect(
+                    self._settings.host, self._settings.port, self._settings.keepalive_s, properties=properties
+                )
         except OSError as error:
             self.trouble = f"{self._settings.host}:{self._settings.port}: {error.strerror or error}"
 
@@ -187,7 +200,9 @@ class Connection:
         self._held.append(message)
         return False
 
-    def _on_connect(self, _client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None) -> None:
+    def _on_connect(
+        self, _client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
         if reason.value in _HOPELESS:
             self.trouble = f"hopeless: {reason}"
             return
@@ -210,7 +225,9 @@ class Connection:
         if not self.trouble.startswith("hopeless"):
             self.trouble = f"disconnected: {reason}"
 
-    def _on_publish(self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Properties | None) -> None:
+    def _on_publish(
+        self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
         message = self._flying.pop(mid, None)
         if message is None:
             return
@@ -229,7 +246,10 @@ class Connection:
         """Raise where the broker's refusal will not go away by itself."""
         if self.trouble.startswith("hopeless"):
             reason = self.trouble.removeprefix("hopeless: ")
-            raise UserError(f"the MQTT broker refuses the connection ({reason}); see [mqtt] username and password", exit_code=EXIT_TROUBLE)
+            raise UserError(
+                f"the MQTT broker refuses the connection ({reason}); see [mqtt] username and password",
+                exit_code=EXIT_TROUBLE,
+            )
 
 
 def _now_us() -> int:

@@ -94,7 +94,9 @@ class Faults:
         tick = _slot(time_s, 1)
         broken = self.noise.uniform("malformed", key, tick) < self.shares.malformed
         kinds = len(Malformed) - 1
-        return np.where(broken, 1 + np.floor(kinds * self.noise.uniform("malformed how", key, tick)), 0).astype(np.int64)
+        return np.where(broken, 1 + np.floor(kinds * self.noise.uniform("malformed how", key, tick)), 0).astype(
+            np.int64
+        )
 
 
 def _slot(time_s: Floats, size_s: int) -> Ints:

@@ -131,5 +131,7 @@ def devices_csv(fleets: tuple[Fleet, ...]) -> str:
     for fleet in fleets:
         places = zip(fleet.devices, fleet.names, fleet.districts, fleet.latitude, fleet.longitude, strict=True)
         for device, name, district, latitude, longitude in places:
-            writer.writerow([device, name, fleet.kind.name, district, f"{latitude:.6f}", f"{longitude:.6f}", fleet.kind.interval_s])
+            writer.writerow(
+                [device, name, fleet.kind.name, district, f"{latitude:.6f}", f"{longitude:.6f}", fleet.kind.interval_s]
+            )
     return text.getvalue()

@@ -68,8 +68,15 @@ class LedgerWriter:
         self._append_new_names()
         counts = np.diff(batch.first)
         messages = np.empty(len(batch), MESSAGE)
-        messages["number"], messages["due_us"], messages["sent_us"], messages["rows"] = numbers, batch.due_us, now_us, counts
-        messages["digest"] = [digest(topic, payload) for topic, payload in zip(batch.topics, batch.payloads, strict=True)]
+        messages["number"], messages["due_us"], messages["sent_us"], messages["rows"] = (
+            numbers,
+            batch.due_us,
+            now_us,
+            counts,
+        )
+        messages["digest"] = [
+            digest(topic, payload) for topic, payload in zip(batch.topics, batch.payloads, strict=True)
+        ]
         rows = np.empty(batch.readings, ROW)
         rows["number"] = np.repeat(numbers, counts)
         for name in ("device", "metric", "time_us", "value", "expect"):
@@ -98,7 +105,9 @@ class LedgerWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _append_new_names(self) -> None:

@@ -101,7 +101,9 @@ def chirpstack_v4(device: str, channels: Sequence[Channel], samples: Sequence[Sa
             "confirmed": False,
             "data": base64.b64encode(number.to_bytes(4, "big")).decode(),
             "object": dict(zip([channel.name for channel in channels], sample.values, strict=True)),
-            "rxInfo": [{"gatewayId": "0016c001f153a14c", "uplinkId": number, "context": "E3OWOQ==", "crcStatus": "CRC_OK"}],
+            "rxInfo": [
+                {"gatewayId": "0016c001f153a14c", "uplinkId": number, "context": "E3OWOQ==", "crcStatus": "CRC_OK"}
+            ],
             "txInfo": {
                 "frequency": 868_100_000,
                 "modulation": {"lora": {"bandwidth": 125_000, "spreadingFactor": 7, "codeRate": "CR_4_5"}},

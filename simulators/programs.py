@@ -86,7 +86,13 @@ def run_city(options: CityOptions) -> int:
     for path in options.beside:
         replayed = _replay(read_spec(path), now_us, names, options.topic_root)
         sources.append(replayed.batches(options.from_s * 1_000_000, None if until_s is None else until_s * 1_000_000))
-    about = {"program": "city", "devices": options.devices, "seed": options.seed, "from_s": options.from_s, "for_s": options.for_s}
+    about = {
+        "program": "city",
+        "devices": options.devices,
+        "seed": options.seed,
+        "from_s": options.from_s,
+        "for_s": options.for_s,
+    }
     return send(sources, names, options, about, from_us=options.from_s * 1_000_000)
 
 
@@ -96,12 +102,28 @@ def recording_spec(columns: list[dict[str, str]], given: Mapping[str, Any]) -> R
     Raises:
         UserError: they contradict each other; all mistakes in one message.
     """
-    fields = ("time_columns", "time_format", "time_zone", "device", "device_column", "form", "pack", "shift_s", "end_now")
+    fields = (
+        "time_columns",
+        "time_format",
+        "time_zone",
+        "device",
+        "device_column",
+        "form",
+        "pack",
+        "shift_s",
+        "end_now",
+    )
     chosen = {name: given[name] for name in fields}
     delimiter = {"\\t": "\t", "tab": "\t"}.get(given["delimiter"], given["delimiter"])
     try:
         return RecordingSpec.model_validate(
-            {"csv": given["csv_file"], "columns": columns, "delimiter": delimiter, "missing": given["missing"] or MISSING, **chosen}
+            {
+                "csv": given["csv_file"],
+                "columns": columns,
+                "delimiter": delimiter,
+                "missing": given["missing"] or MISSING,
+                **chosen,
+            }
         )
     except ValidationError as error:
         raise UserError(problems_of(error)) from None
@@ -136,7 +158,9 @@ def _replay(spec: RecordingSpec, now_us: int, names: Names, topic_root: str) -> 
     return Replay(spec, recording, names, topic_root)
 
 
-def send(sources: Sequence[Source], names: Names, options: SendingOptions, about: dict[str, Any], *, from_us: int) -> int:
+def send(
+    sources: Sequence[Source], names: Names, options: SendingOptions, about: dict[str, Any], *, from_us: int
+) -> int:
     """Publish the sources in the order of event time; answers the exit code."""
     loaded = load_sections({"mqtt": MqttSettings, "simulators": SimulatorSettings}, None)
     mqtt, settings = cast("MqttSettings", loaded["mqtt"]), cast("SimulatorSettings", loaded["simulators"])
@@ -156,7 +180,10 @@ def _connect(publisher: Publisher, mqtt: MqttSettings) -> None:
     while publisher.trouble:
         if time.monotonic() > deadline_s:
             where = f"{mqtt.host}:{mqtt.port}"
-            raise UserError(f"no MQTT broker answers at {where} ({publisher.trouble}); set [mqtt] host and port", exit_code=EXIT_TROUBLE)
+            raise UserError(
+                f"no MQTT broker answers at {where} ({publisher.trouble}); set [mqtt] host and port",
+                exit_code=EXIT_TROUBLE,
+            )
         publisher.poll(0.05)
 
 

@@ -37,7 +37,10 @@ class Totals:
 
     def as_json(self) -> dict[str, int | dict[str, int]]:
         """For a machine: counters, `refused` by MQTT reason code in readings."""
-        return {**{k: v for k, v in vars(self).items() if k != "refused"}, "refused": {str(k): v for k, v in self.refused.items()}}
+        return {
+            **{k: v for k, v in vars(self).items() if k != "refused"},
+            "refused": {str(k): v for k, v in self.refused.items()},
+        }
 
 
 class Publisher:

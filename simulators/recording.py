@@ -35,7 +35,9 @@ class Column(BaseModel):
     def _known(self) -> Column:
         metric = METRICS.get(self.metric)
         if metric is None:
-            raise ValueError(f"{self.metric!r} is not a known metric; the names are those of ingest/contract/sensor_kinds.py")
+            raise ValueError(
+                f"{self.metric!r} is not a known metric; the names are those of ingest/contract/sensor_kinds.py"
+            )
         if self.unit and conversion(metric, self.unit) is None:
             raise ValueError(f"unit {self.unit!r} does not convert to {metric.unit!r}, the unit of {self.metric}")
         return self
@@ -149,10 +151,14 @@ def read(spec: RecordingSpec, now_us: int) -> Recording:
         times.append(time_us)
         values.append(row)
     if not who:
-        raise UserError(f"no row of {spec.csv} can be read" + (f"; the first: {problems[0]}" if problems else " (it has none)"))
+        raise UserError(
+            f"no row of {spec.csv} can be read" + (f"; the first: {problems[0]}" if problems else " (it has none)")
+        )
     time = np.asarray(times, dtype=np.int64)
     shift = (now_us - int(time.max())) // 1_000_000 * 1_000_000 if spec.end_now else spec.shift_s * 1_000_000
-    return Recording(list(devices), np.asarray(who, np.int64), time + shift, np.asarray(values, np.float64), rows, bad, problems)
+    return Recording(
+        list(devices), np.asarray(who, np.int64), time + shift, np.asarray(values, np.float64), rows, bad, problems
+    )
 
 
 def _rows(spec: RecordingSpec) -> Iterator[tuple[int, str, Callable[[], int], list[str]]]:
@@ -163,7 +169,10 @@ def _rows(spec: RecordingSpec) -> Iterator[tuple[int, str, Callable[[], int], li
             reader = csv.reader(file, delimiter=spec.delimiter)
             head = next(reader, [])
             index = _index_of(spec, head)
-            time_at, value_at = [index[name] for name in spec.time_columns], [index[column.column] for column in spec.columns]
+            time_at, value_at = (
+                [index[name] for name in spec.time_columns],
+                [index[column.column] for column in spec.columns],
+            )
             device_at = index[spec.device_column] if spec.device_column else None
             for found in reader:
                 if not found:
@@ -180,7 +189,11 @@ def _rows(spec: RecordingSpec) -> Iterator[tuple[int, str, Callable[[], int], li
 
 def _index_of(spec: RecordingSpec, head: list[str]) -> dict[str, int]:
     index = {name.strip(): i for i, name in enumerate(head)}
-    needed = [*spec.time_columns, *(column.column for column in spec.columns), *([spec.device_column] if spec.device_column else [])]
+    needed = [
+        *spec.time_columns,
+        *(column.column for column in spec.columns),
+        *([spec.device_column] if spec.device_column else []),
+    ]
     absent = [name for name in needed if name not in index]
     if absent:
         raise UserError(
@@ -212,7 +225,9 @@ def _number(spec: RecordingSpec, text: str, column: str) -> float:
     try:
         number = float(stripped)
     except ValueError:
-        raise ValueError(f"column {column!r}: {text!r} is no number; if it means missing, say so with --missing") from None
+        raise ValueError(
+            f"column {column!r}: {text!r} is no number; if it means missing, say so with --missing"
+        ) from None
     if not math.isfinite(number):
         raise ValueError(f"column {column!r}: {text!r} is not finite")
     return number

@@ -36,7 +36,11 @@ class Replay:
     def _groups(self, from_us: int | None, until_us: int | None) -> list[Ints]:
         """Row indexes of each message in the order of their due times: up to `pack` successive rows of a device."""
         filled = ~np.isnan(self._recording.value).all(axis=1)
-        chosen = filled & (self.due_us >= (from_us if from_us is not None else -(2**62))) & (self.due_us < (until_us or 2**62))
+        chosen = (
+            filled
+            & (self.due_us >= (from_us if from_us is not None else -(2**62)))
+            & (self.due_us < (until_us or 2**62))
+        )
         order = np.argsort(self.due_us, kind="stable")
         order = order[chosen[order]]
         if self._spec.pack == 1:
@@ -55,7 +59,10 @@ class Replay:
             device = recording.devices[int(recording.who[group[0]])]
             for part in self._alike(group):
                 filled = np.flatnonzero(~np.isnan(recording.value[part[0]]))
-                channels = [Channel(spec.columns[i].metric, spec.columns[i].unit or METRICS[spec.columns[i].metric].unit) for i in filled]
+                channels = [
+                    Channel(spec.columns[i].metric, spec.columns[i].unit or METRICS[spec.columns[i].metric].unit)
+                    for i in filled
+                ]
                 texts = recording.value[np.ix_(part, filled)].tolist()
                 samples = [Sample(t, v) for t, v in zip(recording.time_us[part].tolist(), texts, strict=True)]
                 topics.append(topic_of(spec.form, device, self._root))

@@ -58,7 +58,13 @@ def _state(reached_us: int, publisher: Publisher) -> dict[str, Any]:
 
 
 def run(
-    stream: Iterator[Batch], publisher: Publisher, pace: Pace, report: Report, *, drain_s: float, stop: Callable[[], bool],
+    stream: Iterator[Batch],
+    publisher: Publisher,
+    pace: Pace,
+    report: Report,
+    *,
+    drain_s: float,
+    stop: Callable[[], bool],
     rate: float | None = None,
 ) -> int:
     """Send the stream until it ends or `stop` says so, wait for the last answers; answers the exit code.
@@ -77,7 +83,9 @@ def run(
 
 
 class _Sender:
-    def __init__(self, publisher: Publisher, pace: Pace, report: Report, stop: Callable[[], bool], rate: float | None) -> None:
+    def __init__(
+        self, publisher: Publisher, pace: Pace, report: Report, stop: Callable[[], bool], rate: float | None
+    ) -> None:
         self._publisher, self._pace, self._report, self._stop, self._rate = publisher, pace, report, stop, rate
         self._started_s = time.monotonic()
         self._reported_s = self._started_s
@@ -104,7 +112,9 @@ class _Sender:
     def _wait_s(self, batch: Batch, at: int) -> float:
         if math.isinf(self._pace.speed) or self._rate is not None:
             return _TICK_S
-        ahead_s = (int(batch.due_us[at]) - self._pace.reached_us(time.time_ns() // 1000)) / 1e6 / max(self._pace.speed, 1e-9)
+        ahead_s = (
+            (int(batch.due_us[at]) - self._pace.reached_us(time.time_ns() // 1000)) / 1e6 / max(self._pace.speed, 1e-9)
+        )
         return min(max(ahead_s, _TICK_S), _LONGEST_WAIT_S)
 
     def _tell(self) -> None:

@@ -227,14 +227,18 @@ def window_counts(size: str, windows: tuple[Ints, Ints, Ints, Ints], stored: Sto
     low = _rank(position["series"], position["time_us"], series, start_us)
     high = _rank(position["series"], position["time_us"], series, end_us)
     difference = count - (high - low)
-    return WindowCounts(size, len(count), int(np.clip(difference, 0, None).sum()), int(np.clip(-difference, 0, None).sum()))
+    return WindowCounts(
+        size, len(count), int(np.clip(difference, 0, None).sum()), int(np.clip(-difference, 0, None).sum())
+    )
 
 
 def _rank(series: Ints, time_us: Ints, of_series: Ints, of_time_us: Ints) -> Ints:
     """How many of the rows, sorted by (series, time), lie before each (of_series, of_time_us)."""
     joined = np.lexsort(
         (
-            np.concatenate([np.ones(len(series)), np.zeros(len(of_series))]),  # a probe stands before a row of its own time
+            np.concatenate(
+                [np.ones(len(series)), np.zeros(len(of_series))]
+            ),  # a probe stands before a row of its own time
             np.concatenate([time_us, of_time_us]),
             np.concatenate([series, of_series]),
         )

@@ -67,8 +67,14 @@ class ScoreReader:
         """series_id -> index in `keys`, for those the database has."""
         index = {key: i for i, key in enumerate(keys)}
         devices = sorted({device for device, _ in keys})
-        rows = await self._connection.fetch("SELECT series_id, device, metric FROM city_view.series WHERE device = ANY($1)", devices)
-        return {row["series_id"]: index[row["device"], row["metric"]] for row in rows if (row["device"], row["metric"]) in index}
+        rows = await self._connection.fetch(
+            "SELECT series_id, device, metric FROM city_view.series WHERE device = ANY($1)", devices
+        )
+        return {
+            row["series_id"]: index[row["device"], row["metric"]]
+            for row in rows
+            if (row["device"], row["metric"]) in index
+        }
 
     async def readings(self, series: dict[int, int], from_us: int, to_us: int) -> Stored:
         """All rows of the series in [from, to]."""
@@ -82,7 +88,9 @@ class ScoreReader:
             rows["flags"].astype(np.int64),
         )  # fmt: skip
 
-    async def windows(self, size: str, series: dict[int, int], from_us: int, to_us: int) -> tuple[Ints, Ints, Ints, Ints]:
+    async def windows(
+        self, size: str, series: dict[int, int], from_us: int, to_us: int
+    ) -> tuple[Ints, Ints, Ints, Ints]:
         """(series, start, end, count) of the windows wholly inside [from, to]; a day is the city's local one, as long as it was."""
         query = (
             f"SELECT series_id, start, first_time, last_time, count::int4 FROM city.windows_{size} "
@@ -100,7 +108,9 @@ class ScoreReader:
 
     async def dead_letters(self, from_us: int) -> DeadLetters:
         """The dead letters received since `from_us`."""
-        query = f"SELECT mqtt_topic, payload, reason, readings FROM city.dead_letters WHERE received >= {_stamp(from_us)}"
+        query = (
+            f"SELECT mqtt_topic, payload, reason, readings FROM city.dead_letters WHERE received >= {_stamp(from_us)}"
+        )
         rows = await self._connection.fetch(query)
         return DeadLetters(
             np.asarray([digest(row["mqtt_topic"], row["payload"]) for row in rows], dtype=np.uint64),

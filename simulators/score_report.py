@@ -90,7 +90,9 @@ def _as_json(score: Score) -> dict[str, object]:
 def as_text(score: Score, ledger: Ledger) -> str:
     """The score for a person."""
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in score.dead_letters_by_reason.items())
-    behind = f"p50 {score.late_p50_s:,.0f} s, p99 {score.late_p99_s:,.0f} s behind" if score.late_p50_s is not None else ""
+    behind = (
+        f"p50 {score.late_p50_s:,.0f} s, p99 {score.late_p99_s:,.0f} s behind" if score.late_p50_s is not None else ""
+    )
     lines = [
         f"sent          {score.sent:>12,}   readings in {len(ledger.messages):,} messages, {len(ledger.runs)} run(s)",
         f"acknowledged  {score.acked:>12,}   {score.repeated:,} repeat an earlier one, {score.broken_on_purpose:,} are broken on purpose",
@@ -98,7 +100,10 @@ def as_text(score: Score, ledger: Ledger) -> str:
         f"stored        {score.stored:>12,}   rows",
         f"dead letters  {score.dead_letters:>12,}   {reasons}",
         f"late          {score.late:>12,}   {behind}",
-        *(f"windows {of.size:<5} {of.windows:>12,}   count {of.too_high:,} too many, {of.too_low:,} too few" for of in score.windows),
+        *(
+            f"windows {of.size:<5} {of.windows:>12,}   count {of.too_high:,} too many, {of.too_low:,} too few"
+            for of in score.windows
+        ),
         f"lost          {score.lost:>12,}",
         f"doubled       {score.doubled:>12,}",
         f"wrong         {score.wrong:>12,}",

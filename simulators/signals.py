@@ -110,7 +110,11 @@ def traffic(at: Samples) -> Values:
     count = np.clip(np.round(mean + np.sqrt(mean) * at.noise.normal("count", at.key, at.tick)), 0, None)
     occupancy = np.clip(3.0 + 34.0 * load**2 + 40.0 * incident + at.jitter("occupancy", 1.0), 0.0, 98.0)
     free = at.trait("free speed", 38.0, 72.0)
-    speed = np.clip(free * (1.0 - occupancy / 130.0) - 1.5 * np.minimum(at.weather.rain_mm_h, 3) + at.jitter("speed", 1.6), 3.0, 120.0)
+    speed = np.clip(
+        free * (1.0 - occupancy / 130.0) - 1.5 * np.minimum(at.weather.rain_mm_h, 3) + at.jitter("speed", 1.6),
+        3.0,
+        120.0,
+    )
     return {"traffic_count": count, "vehicle_speed": np.round(speed, 1), "lane_occupancy": np.round(occupancy, 1)}
 
 
@@ -125,14 +129,32 @@ def air_quality(at: Samples) -> Values:
     o3 = 38.0 + 74.0 * sun * (1.2 - weather.cloud) - 0.42 * no2 + 5.0 * at.field("ozone", 3 * 3600.0)
     o3 = np.clip(o3 + at.jitter("o3", 0.9), 1.0, None)
     region = np.exp(2.1 + 0.55 * at.noise.smooth("haze", 0, at.time_s, 20 * 3600.0))
-    heating = 9.0 * np.clip((14.0 - weather.temperature_cel) / 14.0, 0, 1.5) * np.exp(-0.5 * ((weather.local_hour - 20.5) / 2.4) ** 2)
+    heating = (
+        9.0
+        * np.clip((14.0 - weather.temperature_cel) / 14.0, 0, 1.5)
+        * np.exp(-0.5 * ((weather.local_hour - 20.5) / 2.4) ** 2)
+    )
     wash = 1.0 / (1.0 + 0.35 * weather.rain_mm_h)
-    pm2_5 = (region + heating * kerb + 7.0 * _demand(at) * kerb) * (0.5 + 0.5 * calm) * wash * np.exp(0.18 * at.field("dust", 3600.0))
+    pm2_5 = (
+        (region + heating * kerb + 7.0 * _demand(at) * kerb)
+        * (0.5 + 0.5 * calm)
+        * wash
+        * np.exp(0.18 * at.field("dust", 3600.0))
+    )
     pm2_5 = np.clip(pm2_5 + at.jitter("pm2_5", 0.5), 0.5, None)
     pm10 = pm2_5 * at.trait("coarse", 1.25, 1.7) + 0.7 * weather.wind_m_s + np.abs(at.jitter("pm10", 1.0))
-    temperature = weather.temperature_cel + 1.5 * np.exp(-(np.hypot(*at.fleet.position_m[at.who].T) / 2500.0) ** 2)
-    temperature = temperature + 0.5 * at.field("warmth", 4 * 3600.0) + at.trait("siting", -0.4, 0.4) + at.jitter("temperature", 0.05)
-    humidity = np.clip(weather.humidity_percent - 2.5 * (temperature - weather.temperature_cel) + at.jitter("humidity", 0.7), 10.0, 100.0)
+    temperature = weather.temperature_cel + 1.5 * np.exp(-((np.hypot(*at.fleet.position_m[at.who].T) / 2500.0) ** 2))
+    temperature = (
+        temperature
+        + 0.5 * at.field("warmth", 4 * 3600.0)
+        + at.trait("siting", -0.4, 0.4)
+        + at.jitter("temperature", 0.05)
+    )
+    humidity = np.clip(
+        weather.humidity_percent - 2.5 * (temperature - weather.temperature_cel) + at.jitter("humidity", 0.7),
+        10.0,
+        100.0,
+    )
     return {
         "pm2_5": np.round(pm2_5, 1), "pm10": np.round(pm10, 1), "no2": np.round(no2, 1), "o3": np.round(o3, 1),
         "air_temperature": np.round(temperature, 1), "relative_humidity": np.round(humidity, 1),
@@ -143,7 +165,7 @@ def noise_level(at: Samples) -> Values:
     """Sound level meters: 10 dB a decade of traffic, weekend nights in the middle of town, rain on the housing."""
     hour = at.weather.local_hour
     night_life = at.weather.weekend * np.exp(-0.5 * (((hour - 0.8 + 12) % 24 - 12) / 2.2) ** 2)
-    centre = np.exp(-(np.hypot(*at.fleet.position_m[at.who].T) / 1500.0) ** 2)
+    centre = np.exp(-((np.hypot(*at.fleet.position_m[at.who].T) / 1500.0) ** 2))
     energy = 10 ** (at.trait("quiet", 3.3, 4.0)) + 10 ** (at.trait("road", 5.7, 6.9)) * _demand(at) ** 1.1
     energy = energy + 10**6.2 * night_life * centre + 10**4.8 * at.weather.rain_mm_h
     laeq = 10.0 * np.log10(energy) + 1.2 * at.field("sound", 1200.0) + at.jitter("laeq", 1.1)
@@ -159,7 +181,12 @@ def water_level(at: Samples) -> Values:
     tide = tide_m * np.sin(2 * np.pi * at.time_s / 44_714.2 + 0.0004 * at.fleet.position_m[at.who, 1])  # M2: 12.42 h
     level = at.trait("datum", 0.6, 2.4) + catchment * at.weather.soaked_mm + tide + at.drift("weir", 6 * 3600.0, 0.03)
     level = level + at.jitter("level", 0.004)
-    water = 11.0 + 0.45 * (at.weather.temperature_cel - 11.0) + at.drift("water", 12 * 3600.0, 0.5) + at.jitter("water cel", 0.03)
+    water = (
+        11.0
+        + 0.45 * (at.weather.temperature_cel - 11.0)
+        + at.drift("water", 12 * 3600.0, 0.5)
+        + at.jitter("water cel", 0.03)
+    )
     sun = np.clip(at.weather.sun_elevation_deg, 0.0, 45.0) / 45.0
     battery = 3.62 + 0.18 * sun + at.trait("cell", -0.05, 0.05) + at.jitter("battery", 0.004)
     return {
@@ -184,6 +211,12 @@ def street_light(at: Samples) -> Values:
 
 
 SIGNALS: Mapping[str, Callable[[Samples], Values]] = MappingProxyType(
-    {AIR.name: air_quality, NOISE.name: noise_level, TRAFFIC.name: traffic, WATER.name: water_level, LIGHT.name: street_light}
+    {
+        AIR.name: air_quality,
+        NOISE.name: noise_level,
+        TRAFFIC.name: traffic,
+        WATER.name: water_level,
+        LIGHT.name: street_light,
+    }
 )
 """Kind -> what its devices measure."""

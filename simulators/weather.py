@@ -76,20 +76,28 @@ class Weather:
     def soaked_mm(self) -> Floats:
         """Rain of the last 18 hours as a small river feels it: a gamma-shaped answer with its peak after two hours."""
         answer = _RAIN_MEMORY_H / 2.0 * np.exp(1.0 - _RAIN_MEMORY_H / 2.0) * 0.5
-        moments, inverse = np.unique(self.time_s // 60.0, return_inverse=True)  # minutes: the river does not know seconds
+        moments, inverse = np.unique(
+            self.time_s // 60.0, return_inverse=True
+        )  # minutes: the river does not know seconds
         past = rain_mm_h(self.noise, moments[:, None] * 60.0 - _RAIN_MEMORY_H * 3600.0)
         return np.asarray((past @ answer)[inverse])
 
     @cached_property
     def wind_m_s(self) -> Floats:
         """Mean wind, stronger by day."""
-        base = 3.2 + 1.6 * self.noise.smooth("wind", 0, self.time_s, 5 * 3600.0) + 0.8 * np.clip(self.sun_elevation_deg, 0, 40) / 40
+        base = (
+            3.2
+            + 1.6 * self.noise.smooth("wind", 0, self.time_s, 5 * 3600.0)
+            + 0.8 * np.clip(self.sun_elevation_deg, 0, 40) / 40
+        )
         return np.clip(base, 0.3, 25.0)
 
     @cached_property
     def temperature_cel(self) -> Floats:
         """Air temperature at the city's centre: season, sun two hours ago, fronts."""
-        season = 11.0 - (abs(self.place.latitude) / 6.0) * np.cos(2 * np.pi * (self.time_s / DAY_S % 365.2425 - 20.0) / 365.2425)
+        season = 11.0 - (abs(self.place.latitude) / 6.0) * np.cos(
+            2 * np.pi * (self.time_s / DAY_S % 365.2425 - 20.0) / 365.2425
+        )
         warmth = 12.0 - abs(self.place.latitude) * 0.22  # the tropics are warm the year round
         hour = (self.time_s / 3600.0 + self.place.longitude / 15.0) % 24.0
         day = (2.0 + 4.0 * (1.0 - self.cloud)) * -np.cos(2 * np.pi * (hour - 3.5) / 24.0)
@@ -98,7 +106,12 @@ class Weather:
     @cached_property
     def humidity_percent(self) -> Floats:
         """Relative humidity: high when cold and wet."""
-        base = 72.0 + 18.0 * (self.cloud - 0.5) - 0.5 * np.clip(self.sun_elevation_deg, -10, 60) + 8.0 * np.minimum(self.rain_mm_h, 2.0)
+        base = (
+            72.0
+            + 18.0 * (self.cloud - 0.5)
+            - 0.5 * np.clip(self.sun_elevation_deg, -10, 60)
+            + 8.0 * np.minimum(self.rain_mm_h, 2.0)
+        )
         return np.clip(base, 18.0, 100.0)
 
     @cached_property

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,10 +48,25 @@ def test_numbers_that_explain_each_other_add_up() -> None:
         (SENT, replace(TOTALS, stored=970, in_flight=10), SCORE, "10 readings are still in flight"),
         (SENT, replace(TOTALS, stored=979), SCORE, "1,000 readings were received and 999 ended somewhere"),
         (SENT, replace(TOTALS, received=999, stored=979), SCORE, "acknowledged 1,000 readings and 999 were received"),
-        (SENT, replace(TOTALS, received=1001, stored=981), SCORE, "acknowledged 1,000 readings and 1,001 were received"),
-        (SENT, replace(TOTALS, dead_letter=9, stored=979), SCORE, "8 readings were broken on purpose and 9 became dead letters"),
+        (
+            SENT,
+            replace(TOTALS, received=1001, stored=981),
+            SCORE,
+            "acknowledged 1,000 readings and 1,001 were received",
+        ),
+        (
+            SENT,
+            replace(TOTALS, dead_letter=9, stored=979),
+            SCORE,
+            "8 readings were broken on purpose and 9 became dead letters",
+        ),
         (SENT, replace(TOTALS, duplicate=11, stored=981), SCORE, "12 readings were said twice"),
-        (replace(SENT, acked_readings=990), replace(TOTALS, received=990, stored=970), SCORE, "its ledger file holds 1,000"),
+        (
+            replace(SENT, acked_readings=990),
+            replace(TOTALS, received=990, stored=970),
+            SCORE,
+            "its ledger file holds 1,000",
+        ),
         (replace(SENT, refused={"135": 3}), TOTALS, SCORE, "the broker refused readings: 3 with code 135"),
         (SENT, TOTALS, replace(SCORE, lost=2), "2 readings are lost"),
         (SENT, TOTALS, replace(SCORE, doubled=1), "1 readings are doubled"),
@@ -72,8 +88,12 @@ def test_readings_of_an_earlier_run_are_explained_as_such() -> None:
 
 
 def test_a_message_sent_again_after_a_lost_connection_may_arrive_twice() -> None:
-    assert summarise(replace(SENT, resent_readings=5), replace(TOTALS, received=1005, duplicate=17), SCORE).problems == ()
-    assert summarise(replace(SENT, resent_readings=5), replace(TOTALS, received=1006, duplicate=18), SCORE).problems != ()
+    assert (
+        summarise(replace(SENT, resent_readings=5), replace(TOTALS, received=1005, duplicate=17), SCORE).problems == ()
+    )
+    assert (
+        summarise(replace(SENT, resent_readings=5), replace(TOTALS, received=1006, duplicate=18), SCORE).problems != ()
+    )
 
 
 def test_the_simulators_lines_are_read_and_the_last_one_ends_them() -> None:
@@ -119,7 +139,9 @@ def test_the_real_day_ends_now_at_the_same_hour_of_the_same_weekday(now: str) ->
 
 def test_stations_become_devices_with_a_name_and_a_place(tmp_path: Path) -> None:
     stations = tmp_path / "stations.csv"
-    stations.write_text("Vlinder,lat,lon,stad,benaming,school,sponsor,Network\nvlinder01,50.98,3.81,Melle,Proefhoeve,UGent,UGent,Vlinder\n")
+    stations.write_text(
+        "Vlinder,lat,lon,stad,benaming,school,sponsor,Network\nvlinder01,50.98,3.81,Melle,Proefhoeve,UGent,UGent,Vlinder\n"
+    )
     rows = list(csv.reader(io.StringIO(demo_weather.devices_csv(stations))))
     assert rows == [["vlinder01", "Proefhoeve, Melle", "weather", "Melle", "50.98", "3.81", "300"]]
 
@@ -153,11 +175,14 @@ def own_stack(stack: LocalStack) -> Iterator[tuple[LocalStack, dict[str, str]]]:
     yield own, {**os.environ, **ports}
     own.down()
     own.wipe()
+    shutil.rmtree(own.place.folder)
 
 
 def start_demo(own: tuple[LocalStack, dict[str, str]], *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "deploy.cli", "demo", "--stack", own[0].name, *arguments]
-    return subprocess.Popen(command, cwd=REPOSITORY, env=own[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=own[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 @pytest.mark.slow
@@ -167,8 +192,19 @@ def test_the_demo_ends_by_itself_and_adds_up(own_stack: tuple[LocalStack, dict[s
     assert running.returncode == 0, err
     found = json.loads(out)
     assert found["adds_up"] is True
-    assert found["acknowledged"] == found["received"] == found["stored"] + found["duplicate"] + found["dead_letter"] > 50_000
-    assert (found["unaccounted"], found["in_flight"], found["lost"], found["doubled"], found["wrong"]) == (0, 0, 0, 0, 0)
+    assert (
+        found["acknowledged"]
+        == found["received"]
+        == found["stored"] + found["duplicate"] + found["dead_letter"]
+        > 50_000
+    )
+    assert (found["unaccounted"], found["in_flight"], found["lost"], found["doubled"], found["wrong"]) == (
+        0,
+        0,
+        0,
+        0,
+        0,
+    )
     assert found["dead_letter"] == found["broken_on_purpose"] == sum(found["dead_letters_by_reason"].values()) > 0
     assert found["duplicate"] == found["repeated"] > 0
     assert "unaccounted for: 0" in err
@@ -176,7 +212,9 @@ def test_the_demo_ends_by_itself_and_adds_up(own_stack: tuple[LocalStack, dict[s
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_demo_with_its_summary_and_leaves_no_process(own_stack: tuple[LocalStack, dict[str, str]]) -> None:
+def test_ctrl_c_ends_the_demo_with_its_summary_and_leaves_no_process(
+    own_stack: tuple[LocalStack, dict[str, str]],
+) -> None:
     running = start_demo(own_stack)
     assert running.stderr is not None
     line = ""

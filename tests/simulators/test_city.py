@@ -53,7 +53,9 @@ def test_cutting_the_day_differently_gives_the_same_messages() -> None:
     whole = stream(city, START_S, START_S + 3600)
     parts = [stream(city, START_S + start, START_S + start + 450) for start in range(0, 3600, 450)]
     pieces = Batch.merge(parts)
-    assert sorted(zip(whole.topics, whole.payloads, strict=True)) == sorted(zip(pieces.topics, pieces.payloads, strict=True))
+    assert sorted(zip(whole.topics, whole.payloads, strict=True)) == sorted(
+        zip(pieces.topics, pieces.payloads, strict=True)
+    )
 
 
 def test_messages_come_in_order_of_time_and_no_later_than_the_horizon_allows() -> None:
@@ -85,7 +87,9 @@ def test_sound_payloads_say_exactly_what_the_ledger_says() -> None:
     table = names.since(0)
     for i, (topic, payload) in enumerate(zip(batch.topics, batch.payloads, strict=True)):
         rows = range(int(batch.first[i]), int(batch.first[i + 1]))
-        ledger = {(table[batch.device[r]], table[batch.metric[r]], int(batch.time_us[r])): float(batch.value[r]) for r in rows}
+        ledger = {
+            (table[batch.device[r]], table[batch.metric[r]], int(batch.time_us[r])): float(batch.value[r]) for r in rows
+        }
         assert read_payload(topic, payload) == ledger
         assert set(batch.expect[list(rows)].tolist()) == {Expect.STORED}
 
@@ -127,7 +131,9 @@ def test_a_repeated_message_is_sent_twice_with_the_same_bytes() -> None:
 def test_a_late_message_leaves_two_to_twenty_minutes_after_its_time() -> None:
     batch = stream(a_city(Shares(0, 0, 0, 0, late=0.2, duplicate=0, malformed=0)), START_S, START_S + 7200)
     newest = np.maximum.reduceat(batch.time_us, batch.first[:-1])
-    behind_s = ((batch.due_us - newest) / 1e6)[batch.due_us < (START_S + 7200) * 1_000_000]  # the end of the run cuts the rest short
+    behind_s = ((batch.due_us - newest) / 1e6)[
+        batch.due_us < (START_S + 7200) * 1_000_000
+    ]  # the end of the run cuts the rest short
     assert set(np.unique(behind_s[behind_s < 60])) == {0.0}
     late = behind_s[behind_s > 0]
     assert 0.1 < len(late) / len(batch) < 0.3
@@ -135,7 +141,10 @@ def test_a_late_message_leaves_two_to_twenty_minutes_after_its_time() -> None:
 
 
 def test_a_silent_device_leaves_a_gap() -> None:
-    sound, gaps = stream(a_city(), START_S, START_S + 7200), stream(a_city(Shares(0.2, 0, 0, 0, 0, 0, 0)), START_S, START_S + 7200)
+    sound, gaps = (
+        stream(a_city(), START_S, START_S + 7200),
+        stream(a_city(Shares(0.2, 0, 0, 0, 0, 0, 0)), START_S, START_S + 7200),
+    )
     assert 0.6 < len(gaps) / len(sound) < 0.95
     assert set(gaps.payloads) <= set(sound.payloads)
 
@@ -151,7 +160,13 @@ def test_broken_payloads_are_told_apart_in_the_ledger() -> None:
         elif kind in {Malformed.TEXT_VALUE, Malformed.OUT_OF_RANGE}:
             assert expect[0] == Expect.DEAD_LETTER
             assert set(expect[1:]) == {Expect.STORED}
-    assert set(kinds) >= {Malformed.NONE, Malformed.TRUNCATED, Malformed.NOT_UTF8, Malformed.TEXT_VALUE, Malformed.OUT_OF_RANGE}
+    assert set(kinds) >= {
+        Malformed.NONE,
+        Malformed.TRUNCATED,
+        Malformed.NOT_UTF8,
+        Malformed.TEXT_VALUE,
+        Malformed.OUT_OF_RANGE,
+    }
     ahead = batch.time_us[batch.expect == Expect.DEAD_LETTER].max() - batch.due_us.max()
     assert ahead > 365 * 86_400 * 1e6  # the clock that is a year fast
 
@@ -174,7 +189,10 @@ def test_a_stuck_instrument_repeats_its_value() -> None:
     shares = Shares(0, stuck=0.4, spike=0, skew=0, late=0, duplicate=0, malformed=0)
     batch = stream(a_city(shares, names=names), 1_793_577_600, 1_793_577_600 + 7200)
     level = names.code("water_level")
-    runs = [len(np.unique(batch.value[(batch.metric == level) & (batch.device == device)])) for device in np.unique(batch.device)]
+    runs = [
+        len(np.unique(batch.value[(batch.metric == level) & (batch.device == device)]))
+        for device in np.unique(batch.device)
+    ]
     assert 1 in runs
     assert max(runs) > 5
 

@@ -31,10 +31,19 @@ def test_durations_are_read(text: str, seconds: float) -> None:
         (["city", "--for", "long"], "'long' is no duration"),
         (["city", "--devices", "3"], "3 is not in the range"),
         (["replay", "--csv", "x.csv", "--time", "t", "--device", "d"], "say what to send"),
-        (["replay", "--csv", "x.csv", "--time", "t", "--device", "d", "--metric", "laeq"], "--metric and --value belong together"),
+        (
+            ["replay", "--csv", "x.csv", "--time", "t", "--device", "d", "--metric", "laeq"],
+            "--metric and --value belong together",
+        ),
         (["replay", "--csv", "x.csv", "--time", "t", "--device", "d", "--map", "laeq"], "write COLUMN=METRIC"),
-        (["replay", "--csv", "x.csv", "--time", "t", "--device", "d", "--map", "v=loud"], "'loud' is not a known metric"),
-        (["replay", "--csv", "absent.csv", "--time", "t", "--device", "d", "--map", "v=laeq"], "cannot read absent.csv"),
+        (
+            ["replay", "--csv", "x.csv", "--time", "t", "--device", "d", "--map", "v=loud"],
+            "'loud' is not a known metric",
+        ),
+        (
+            ["replay", "--csv", "absent.csv", "--time", "t", "--device", "d", "--map", "v=laeq"],
+            "cannot read absent.csv",
+        ),
         (["score", "--ledger", "absent"], "cannot read the ledger file absent"),
     ],
 )
@@ -70,7 +79,9 @@ def test_devices_are_written_for_import(tmp_path: Path) -> None:
 
 def test_a_recording_can_be_saved_for_a_city_to_play_beside(tmp_path: Path) -> None:
     saved = tmp_path / "spec.json"
-    result = citynerve("replay", "--csv", "p.csv", "--device", "m", "--time", "t", "--map", "P=active_power:kW", "--save", str(saved))
+    result = citynerve(
+        "replay", "--csv", "p.csv", "--device", "m", "--time", "t", "--map", "P=active_power:kW", "--save", str(saved)
+    )
     assert result.exit_code == 0
     spec = json.loads(saved.read_text())
     assert spec["columns"] == [{"column": "P", "metric": "active_power", "unit": "kW"}]

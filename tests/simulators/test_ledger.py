@@ -28,10 +28,14 @@ def a_batch(names: Names, messages: int, device: str = "d1", start_us: int = 0) 
         expect=np.zeros(n, np.uint8),
     )
     payloads = [f"payload {start_us + i}".encode() for i in range(messages)]
-    return batch_of(np.arange(messages, dtype=np.int64) + start_us, [f"t/{device}"] * messages, payloads, np.full(messages, 2), rows)
+    return batch_of(
+        np.arange(messages, dtype=np.int64) + start_us, [f"t/{device}"] * messages, payloads, np.full(messages, 2), rows
+    )
 
 
-def acks_of(numbers: np.ndarray[tuple[int, ...], np.dtype[np.uint64]], reason: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.void]]:
+def acks_of(
+    numbers: np.ndarray[tuple[int, ...], np.dtype[np.uint64]], reason: int = 0
+) -> np.ndarray[tuple[int, ...], np.dtype[np.void]]:
     acks = np.zeros(len(numbers), ACK)
     acks["number"], acks["reason"], acks["sends"] = numbers, reason, 1
     return acks
@@ -121,7 +125,9 @@ while True:
 
 def test_a_killed_writer_has_recorded_all_it_said_it_sent(tmp_path: Path) -> None:
     path = tmp_path / "l"
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
     assert writer.stdout is not None
     said = [writer.stdout.readline() for _ in range(40)]
     time.sleep(0.05)

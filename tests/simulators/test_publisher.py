@@ -34,7 +34,9 @@ class Subscriber:
     def __init__(self, port: int, topic: str) -> None:
         self.payloads: list[bytes] = []
         self.subscribed = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"sub-{uuid.uuid4().hex[:8]}", protocol=MQTTProtocolVersion.MQTTv5)
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, client_id=f"sub-{uuid.uuid4().hex[:8]}", protocol=MQTTProtocolVersion.MQTTv5
+        )
         self._client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
         self._client.on_subscribe = lambda *_: self.subscribed.set()
         self._client.on_message = lambda _client, _data, message: self.payloads.append(bytes(message.payload))
@@ -60,12 +62,24 @@ def subscriber(port: int, topic: str) -> Iterator[Subscriber]:
 
 
 def publisher(port: int, ledger: LedgerWriter, **settings: float) -> Publisher:
-    return Publisher(MqttSettings(port=port), SimulatorSettings.model_validate(settings), f"test-{uuid.uuid4().hex[:8]}", ledger)
+    return Publisher(
+        MqttSettings(port=port), SimulatorSettings.model_validate(settings), f"test-{uuid.uuid4().hex[:8]}", ledger
+    )
 
 
 def on_topic(batch: Batch, root: str) -> Batch:
     topics = [f"{root}/{topic}" for topic in batch.topics]
-    return Batch(batch.due_us, topics, batch.payloads, batch.first, batch.device, batch.metric, batch.time_us, batch.value, batch.expect)
+    return Batch(
+        batch.due_us,
+        topics,
+        batch.payloads,
+        batch.first,
+        batch.device,
+        batch.metric,
+        batch.time_us,
+        batch.value,
+        batch.expect,
+    )
 
 
 def never() -> bool:
@@ -89,7 +103,10 @@ def acked_payloads(ledger: Ledger) -> set[int]:
 
 def test_what_is_sent_is_acknowledged_and_arrives_in_order(stack: LocalStack, mqtt_root: str, tmp_path: Path) -> None:
     names = Names()
-    with subscriber(stack.mqtt_port, f"{mqtt_root}/#") as gateway, LedgerWriter(tmp_path / "l", names, {}, fsync_every_s=1) as ledger:
+    with (
+        subscriber(stack.mqtt_port, f"{mqtt_root}/#") as gateway,
+        LedgerWriter(tmp_path / "l", names, {}, fsync_every_s=1) as ledger,
+    ):
         sender = publisher(stack.mqtt_port, ledger, in_flight=50)
         batch = on_topic(a_batch(names, 2000), mqtt_root)
         assert sender.send(batch, never) == 2000
@@ -98,11 +115,18 @@ def test_what_is_sent_is_acknowledged_and_arrives_in_order(stack: LocalStack, mq
         assert gateway.payloads == list(batch.payloads)
         totals = sender.totals()
         sender.close()
-    assert (totals.acked_messages, totals.acked_readings, totals.unanswered, dict(totals.refused)) == (2000, 4000, 0, {})
+    assert (totals.acked_messages, totals.acked_readings, totals.unanswered, dict(totals.refused)) == (
+        2000,
+        4000,
+        0,
+        {},
+    )
     assert len(acked_payloads(read(tmp_path / "l"))) == 2000
 
 
-def test_no_matching_subscriber_means_kept_and_sent_again_when_there_is_one(stack: LocalStack, mqtt_root: str, tmp_path: Path) -> None:
+def test_no_matching_subscriber_means_kept_and_sent_again_when_there_is_one(
+    stack: LocalStack, mqtt_root: str, tmp_path: Path
+) -> None:
     names = Names()
     with LedgerWriter(tmp_path / "l", names, {}, fsync_every_s=0.05) as ledger:
         sender = publisher(stack.mqtt_port, ledger, in_flight=30, retry_s=0.1)
@@ -127,7 +151,10 @@ def test_a_payload_over_the_brokers_limit_is_refused_and_does_not_cost_the_conne
     stack: LocalStack, mqtt_root: str, tmp_path: Path
 ) -> None:
     names = Names()
-    with subscriber(stack.mqtt_port, f"{mqtt_root}/#") as gateway, LedgerWriter(tmp_path / "l", names, {}, fsync_every_s=1) as ledger:
+    with (
+        subscriber(stack.mqtt_port, f"{mqtt_root}/#") as gateway,
+        LedgerWriter(tmp_path / "l", names, {}, fsync_every_s=1) as ledger,
+    ):
         sender = publisher(stack.mqtt_port, ledger)
         batch = on_topic(a_batch(names, 2), mqtt_root)
         huge = Batch(batch.due_us, batch.topics, [b"x" * 2_000_000, b"small"], batch.first, batch.device, batch.metric, batch.time_us,
@@ -165,7 +192,10 @@ def kill_and_start(broker: LocalStack) -> None:
 @pytest.mark.slow
 def test_every_acknowledged_message_survives_the_brokers_kill(own_broker: LocalStack, tmp_path: Path) -> None:
     names = Names()
-    with subscriber(own_broker.mqtt_port, "k/#") as gateway, LedgerWriter(tmp_path / "l", names, {}, fsync_every_s=0.1) as ledger:
+    with (
+        subscriber(own_broker.mqtt_port, "k/#") as gateway,
+        LedgerWriter(tmp_path / "l", names, {}, fsync_every_s=0.1) as ledger,
+    ):
         sender = publisher(own_broker.mqtt_port, ledger, in_flight=200)
         batch = on_topic(a_batch(names, 6000), "k")
         killer = threading.Timer(0.25, kill_and_start, [own_broker])

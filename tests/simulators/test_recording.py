@@ -38,7 +38,13 @@ def sent(path_spec: RecordingSpec, names: Names | None = None, **window: int) ->
 
 
 def test_values_times_and_missing_markers_are_read(tmp_path: Path) -> None:
-    path = written(tmp_path, "time,t,h", "2026-01-01T00:00:00Z,20.5,NA", "2026-01-01T01:00:00+01:00,?,50", "2026-01-01T00:10:00Z,1,2")
+    path = written(
+        tmp_path,
+        "time,t,h",
+        "2026-01-01T00:00:00Z,20.5,NA",
+        "2026-01-01T01:00:00+01:00,?,50",
+        "2026-01-01T00:10:00Z,1,2",
+    )
     found = read(spec(path), NOW_US)
     assert found.time_us.tolist() == [1_767_225_600_000_000, 1_767_225_600_000_000, 1_767_226_200_000_000]
     np.testing.assert_array_equal(found.value, [[20.5, np.nan], [np.nan, 50.0], [1.0, 2.0]])
@@ -48,10 +54,14 @@ def test_values_times_and_missing_markers_are_read(tmp_path: Path) -> None:
 def test_date_and_time_columns_are_joined_and_read_in_the_files_zone(tmp_path: Path) -> None:
     path = written(tmp_path, "d;u;t;h", "24/4/2007;00:00:00;1;2", "25/3/2007;02:30:00;1;2")
     found = read(
-        spec(path, time_columns=["d", "u"], time_format="%d/%m/%Y %H:%M:%S", time_zone="Europe/Paris", delimiter=";"), NOW_US
+        spec(path, time_columns=["d", "u"], time_format="%d/%m/%Y %H:%M:%S", time_zone="Europe/Paris", delimiter=";"),
+        NOW_US,
     )
     moments = np.asarray(found.time_us, dtype="datetime64[us]").astype(str).tolist()
-    assert moments == ["2007-04-23T22:00:00.000000", "2007-03-25T01:30:00.000000"]  # the second hour did not exist that night
+    assert moments == [
+        "2007-04-23T22:00:00.000000",
+        "2007-03-25T01:30:00.000000",
+    ]  # the second hour did not exist that night
 
 
 def test_year_month_day_hour_columns_are_joined(tmp_path: Path) -> None:
@@ -61,7 +71,8 @@ def test_year_month_day_hour_columns_are_joined(tmp_path: Path) -> None:
 
 
 def test_bad_rows_are_named_by_line_and_the_others_are_kept(tmp_path: Path) -> None:
-    path = written(tmp_path, "time,t,h", "2026-01-01T00:00:00Z,x,1", "yesterday,1,1", "2026-01-01T00:00:00Z,1,inf", "2026-01-01T00:00:00Z,1,1")
+    at = "2026-01-01T00:00:00Z"
+    path = written(tmp_path, "time,t,h", f"{at},x,1", "yesterday,1,1", f"{at},1,inf", f"{at},1,1")
     found = read(spec(path), NOW_US)
     assert (found.rows, found.bad_rows, len(found.time_us)) == (4, 3, 1)
     assert [problem.split(":")[0] for problem in found.problems] == [f"{path}, line {line}" for line in (2, 3, 4)]
@@ -71,7 +82,7 @@ def test_bad_rows_are_named_by_line_and_the_others_are_kept(tmp_path: Path) -> N
 
 
 def test_a_file_of_which_nothing_can_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no row of .* can be read; the first: .*line 2"):
+    with pytest.raises(UserError, match=r"no row of .* can be read; the first: .*line 2"):
         read(spec(written(tmp_path, "time,t,h", "now,1,1")), NOW_US)
     with pytest.raises(UserError, match="it has none"):
         read(spec(written(tmp_path, "time,t,h")), NOW_US)
@@ -106,7 +117,10 @@ def test_the_shift_to_end_now_keeps_the_distances(tmp_path: Path) -> None:
         ({"time_zone": "Mars/Olympus"}, "is not an IANA time zone"),
         ({"shift_s": 1, "end_now": True}, "give either shift_s or end_now"),
         ({"columns": [{"column": "t", "metric": "warmth"}]}, "'warmth' is not a known metric"),
-        ({"columns": [{"column": "t", "metric": "air_temperature", "unit": "bar"}]}, "unit 'bar' does not convert to 'Cel'"),
+        (
+            {"columns": [{"column": "t", "metric": "air_temperature", "unit": "bar"}]},
+            "unit 'bar' does not convert to 'Cel'",
+        ),
     ],
 )
 def test_contradictions_are_refused_in_words(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
@@ -125,7 +139,9 @@ def test_a_saved_specification_is_read_back_and_a_wrong_one_named(tmp_path: Path
 
 
 def test_missing_values_are_not_said_and_units_are_the_files(tmp_path: Path) -> None:
-    path = written(tmp_path, "time,p,h", "2026-01-01T00:00:00Z,101739,", "2026-01-01T00:01:00Z,,40", "2026-01-01T00:02:00Z,,")
+    path = written(
+        tmp_path, "time,p,h", "2026-01-01T00:00:00Z,101739,", "2026-01-01T00:01:00Z,,40", "2026-01-01T00:02:00Z,,"
+    )
     names = Names()
     pressure = {"column": "p", "metric": "air_pressure", "unit": "Pa"}
     batch = sent(spec(path, columns=[pressure, HUMIDITY]), names)
@@ -144,10 +160,18 @@ def test_a_value_that_no_instrument_can_show_is_expected_as_a_dead_letter(tmp_pa
 
 
 def test_devices_are_interleaved_by_time_and_each_keeps_the_order_of_its_file(tmp_path: Path) -> None:
-    rows = ["a,2026-01-01T00:00:00Z,1", "a,2026-01-01T00:10:00Z,2", "a,2026-01-01T00:05:00Z,3", "b,2026-01-01T00:01:00Z,4", "b,2026-01-01T00:11:00Z,5"]
-    path = written(tmp_path, "dev,time,t", *rows)
+    order = [("a", "00", 1), ("a", "10", 2), ("a", "05", 3), ("b", "01", 4), ("b", "11", 5)]
+    path = written(
+        tmp_path, "dev,time,t", *(f"{device},2026-01-01T00:{minute}:00Z,{value}" for device, minute, value in order)
+    )
     batch = sent(spec(path, device="", device_column="dev", columns=[TEMPERATURE]))
-    assert batch.value.tolist() == [1.0, 4.0, 2.0, 3.0, 5.0]  # the late third row leaves when its device has come that far
+    assert batch.value.tolist() == [
+        1.0,
+        4.0,
+        2.0,
+        3.0,
+        5.0,
+    ]  # the late third row leaves when its device has come that far
     assert (np.diff(batch.due_us) >= 0).all()
 
 
@@ -159,7 +183,7 @@ def test_packs_hold_successive_rows_of_one_device_with_one_set_of_columns(tmp_pa
     counts = np.diff(batch.first)
     assert batch.readings == 60
     assert sorted(counts.tolist()) == [4, 4, 4, 4, 6, 6, 16, 16]
-    values = defaultdict(list)
+    values: dict[str, list[float]] = defaultdict(list)
     for i, topic in enumerate(batch.topics):
         values[topic] += batch.value[int(batch.first[i]) : int(batch.first[i + 1])].tolist()
     assert len(values) == 2
@@ -178,8 +202,12 @@ def test_a_real_file_is_read_whole() -> None:
     data = Path(__file__).parents[3] / "shared/data/ghent_vlinder_weather/vlinder01-08_2022-09-01_06.csv"
     if not data.exists():
         pytest.skip(f"{data} is not there")
+    columns = [
+        {"column": "Temperatuur", "metric": "air_temperature"},
+        {"column": "Globe Temperatuur", "metric": "globe_temperature"},
+    ]
     found = spec(
-        data, columns=[{"column": "Temperatuur", "metric": "air_temperature"}, {"column": "Globe Temperatuur", "metric": "globe_temperature"}],
+        data, columns=columns,
         time_columns=["Datum", "Tijd (UTC)"], device="", device_column="Vlinder", delimiter=";",
     )  # fmt: skip
     recording = read(found, NOW_US)

@@ -15,7 +15,8 @@ from simulators.schedule import Pace, merged
 
 def batch(dues: list[int], label: str) -> Batch:
     n = len(dues)
-    rows = Rows(np.zeros(n, np.int32), np.zeros(n, np.int32), np.asarray(dues, np.int64), np.arange(n, dtype=np.float64), np.zeros(n, np.uint8))
+    codes, values = np.zeros(n, np.int32), np.arange(n, dtype=np.float64)
+    rows = Rows(codes, codes, np.asarray(dues, np.int64), values, np.zeros(n, np.uint8))
     return batch_of(dues, [label] * n, [f"{label}{due}".encode() for due in dues], np.ones(n, np.int64), rows)
 
 
@@ -39,7 +40,9 @@ def test_a_source_that_ends_early_does_not_hold_up_the_other() -> None:
 @given(st.lists(st.lists(st.tuples(st.integers(0, 999), st.integers(0, 500)), max_size=30), min_size=1, max_size=4))
 def test_whatever_the_delays_nothing_is_lost_and_the_order_holds(given_sources: list[list[tuple[int, int]]]) -> None:
     sources = []
-    for label, messages in enumerate(given_sources):  # (time, delay): made in the chunk of its time, sent after its delay
+    for label, messages in enumerate(
+        given_sources
+    ):  # (time, delay): made in the chunk of its time, sent after its delay
         chunks = [sorted(time + delay for time, delay in messages if time // 100 == chunk) for chunk in range(10)]
         sources.append(source(str(label), chunks, [100 * (chunk + 1) for chunk in range(10)]))
     out = [int(due) for part in merged(sources) for due in part.due_us]

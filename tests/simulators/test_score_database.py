@@ -43,7 +43,9 @@ async def store(dsn: str, path: Path) -> None:
     ledger = read(path)
     connection = await asyncpg.connect(dsn)
     try:
-        await connection.execute("INSERT INTO city.devices (device) SELECT 'd' || i FROM generate_series(0, $1::int - 1) i", DEVICES)
+        await connection.execute(
+            "INSERT INTO city.devices (device) SELECT 'd' || i FROM generate_series(0, $1::int - 1) i", DEVICES
+        )
         await connection.execute(
             "INSERT INTO city.series (device_id, metric, unit, interval_s, partition) "
             "SELECT device_id, 'laeq', 'dB', 60, 0 FROM city.devices"
@@ -114,13 +116,22 @@ def test_a_doubled_row_is_found(scored: tuple[str, Path]) -> None:
 
 
 def test_a_changed_row_is_wrong(scored: tuple[str, Path]) -> None:
-    in_thread(execute(scored[0], "UPDATE city.readings SET value = value + 0.1 WHERE series_id = 7 AND time = '2026-11-02 00:01Z'"))
+    in_thread(
+        execute(
+            scored[0], "UPDATE city.readings SET value = value + 0.1 WHERE series_id = 7 AND time = '2026-11-02 00:01Z'"
+        )
+    )
     found = score(scored, exit_code=1)
     assert (found["lost"], found["doubled"], found["wrong"]) == (0, 0, 1)
 
 
 def test_a_window_that_counts_a_reading_twice_is_doubled(scored: tuple[str, Path]) -> None:
-    in_thread(execute(scored[0], "UPDATE city.windows_15m SET count = 16, valid = 16 WHERE series_id = 2 AND start = '2026-11-02 00:15Z'"))
+    in_thread(
+        execute(
+            scored[0],
+            "UPDATE city.windows_15m SET count = 16, valid = 16 WHERE series_id = 2 AND start = '2026-11-02 00:15Z'",
+        )
+    )
     assert score(scored, exit_code=1)["doubled"] == 1
 
 

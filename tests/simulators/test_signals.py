@@ -29,7 +29,9 @@ def measure(fleet: Fleet, who: list[int], times_s: Floats, seed: int = 1) -> dic
     index = np.repeat(np.asarray(who, dtype=np.int64), len(times_s))
     at_s = np.tile(times_s, len(who)).astype(np.float64)
     samples = Samples(noise, fleet, index, at_s, Weather(noise, GHENT, at_s), LampMeter(noise, GHENT))
-    return {metric: value.reshape(len(who), len(times_s)) for metric, value in SIGNALS[fleet.kind.name](samples).items()}
+    return {
+        metric: value.reshape(len(who), len(times_s)) for metric, value in SIGNALS[fleet.kind.name](samples).items()
+    }
 
 
 def a_week(step_s: int = 1800) -> Floats:
@@ -97,7 +99,9 @@ def test_neighbours_are_more_alike_than_the_two_ends_of_the_city() -> None:
     noise = Noise(1)
     index = np.repeat(np.arange(len(fleet), dtype=np.int64), len(times))
     at_s = np.tile(times, len(fleet))
-    field = Samples(noise, fleet, index, at_s, Weather(noise, GHENT, at_s), LampMeter(noise, GHENT)).field("plume", 3600.0)
+    field = Samples(noise, fleet, index, at_s, Weather(noise, GHENT, at_s), LampMeter(noise, GHENT)).field(
+        "plume", 3600.0
+    )
     together = np.asarray(np.corrcoef(field.reshape(len(fleet), -1)))
     distance = np.hypot(*(fleet.position_m[:, None] - fleet.position_m[None]).transpose(2, 0, 1))
     near = together[(distance > 0) & (distance < 500)].mean()
