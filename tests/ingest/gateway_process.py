@@ -93,6 +93,7 @@ class GatewayProcess:
 
     def metric(self, name: str, label: str = "") -> float:
         """A sample of /metrics; `label` is the text between the braces."""
+        assert self.process is None or self.process.poll() is None, f"the gateway ended: {self.log()[-3000:]}"
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
             wanted = f"citynerve_ingest_{name}{{{label}}} " if label else f"citynerve_ingest_{name} "
             for line in answer.read().decode().splitlines():
