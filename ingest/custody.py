@@ -138,7 +138,18 @@ class Custody:
 
     def save(self) -> None:
         """Write the lives to disk: atomically, and durable before this returns."""
-        body = msgspec.json.encode(_State(list(self.lives.values()), self.session_seen))
+        self.write(self.snapshot())
+
+    def snapshot(self) -> bytes:
+        """The lives as `write` takes them: made on the event loop, where they change."""
+        return msgspec.json.encode(_State(list(self.lives.values()), self.session_seen))
+
+    def write(self, body: bytes) -> None:
+        """Put a snapshot on disk; one at a time, from any thread.
+
+        Raises:
+            OSError: it could not be written; the file before it is still whole.
+        """
         replacement = self.path.with_suffix(".new")
         with replacement.open("wb") as file:
             file.write(body)
