@@ -7,6 +7,7 @@ accounted for in its name when a later one delivers them.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,7 @@ class Custody:
     lives: dict[int, Life] = field(default_factory=dict)
     changed: set[int] = field(default_factory=set)
     _marks: dict[tuple[int, str, int], Mark] = field(default_factory=dict)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def begin(cls, gateway: str, path: Path, now_us: int, spooled: dict[int, int]) -> Custody:
@@ -150,17 +152,18 @@ class Custody:
         Raises:
             OSError: it could not be written; the file before it is still whole.
         """
-        replacement = self.path.with_suffix(".new")
-        with replacement.open("wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        replacement.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with self._writing:  # a cancelled wait leaves its thread writing
+            replacement = self.path.with_suffix(".new")
+            with replacement.open("wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            replacement.replace(self.path)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def _statement(self, life: Life, at_us: int) -> bytes:
         return msgspec.json.encode(

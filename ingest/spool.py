@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import struct
+import threading
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -85,6 +86,7 @@ class Spool:
         self._file: BinaryIO | None = None
         self._head = 0
         self._lock: BinaryIO | None = None
+        self._busy = threading.Lock()  # a cancelled wait leaves its thread at work
         self.frames = 0
         self.size = 0
         self.damaged = 0
@@ -136,10 +138,12 @@ class Spool:
         Raises:
             SpoolFullError: none of them was kept.
         """
-        block = b"".join(_encode(frame) for frame in frames)
-        added = sum(1 for _ in _records(block))
-        if not block:
-            return
+        records = [_encode(frame) for frame in frames]
+        if records:
+            with self._busy:
+                self._append(b"".join(records), len(records))
+
+    def _append(self, block: bytes, added: int) -> None:
         if self.size + len(block) > self._max_bytes:
             raise SpoolFullError(f"spool holds {self.size} of at most {self._max_bytes} bytes")
         try:
@@ -201,6 +205,10 @@ class Spool:
 
     def release(self, position: Position, frames: int) -> None:
         """The frames up to `position` are safe elsewhere; whole segments before it are deleted."""
+        with self._busy:
+            self._release(position, frames)
+
+    def _release(self, position: Position, frames: int) -> None:
         self.frames = max(0, self.frames - frames)
         while self._segments and self._segments[0].number < position.segment:
             self._delete_first()
@@ -222,10 +230,11 @@ class Spool:
 
     def close(self) -> None:
         """Give the folder back."""
-        self._close_file()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        with self._busy:
+            self._close_file()
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
     def _delete_first(self) -> None:
         segment = self._segments.popleft()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,10 @@ def test_the_session_seen_is_remembered(tmp_path: Path) -> None:
     custody.session_seen = True
     custody.save()
     assert begun(tmp_path).session_seen
+
+
+def test_two_threads_that_save_at_once_leave_a_whole_file(tmp_path: Path) -> None:
+    custody = begun(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: custody.save(), range(60)))
+    assert begun(tmp_path, 500).epoch == 1001
