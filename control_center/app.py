@@ -15,7 +15,7 @@ from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from control_center.alarms.feed import AlarmFeed
-from control_center.alarms.notify import Notifier
+from control_center.alarms.notify import Links, Notifier
 from control_center.alarms.pipeline import AlarmStages
 from control_center.alarms.publish import AlarmPublisher
 from control_center.alarms.store import AlarmDesk
@@ -36,6 +36,7 @@ from processors.contract.rules import Rule
 
 _log = logging.getLogger(__name__)
 
+_READ_ONLY: Final = {"default_transaction_read_only": "on"}
 RESOURCES: Final = (devices, series, readings, windows, alarms, ledger, now)
 """Every resource of the API; each file says its own paths."""
 
@@ -97,14 +98,17 @@ def _query_parameters(document: dict[str, Any]) -> dict[str, frozenset[str]]:
 @contextlib.asynccontextmanager
 async def _open_parts(config: ControlConfig, metrics: ControlMetrics, failed: asyncio.Event) -> AsyncIterator[Parts]:
     control = config.control
-    read_only = {"default_transaction_read_only": "on", "statement_timeout": str(control.statement_timeout_ms)}
+    limited = _READ_ONLY | {"statement_timeout": str(control.statement_timeout_ms)}
     async with contextlib.AsyncExitStack() as stack:
-        reading = await config.database.pool("citynerve-api", max_size=control.database_pool, server_settings=read_only)
+        reading = await config.database.pool("citynerve-api", max_size=control.database_pool, server_settings=limited)
         stack.push_async_callback(_close_pool, reading)
+        # own connections for the status, the feed and the live table: callers' slow queries must not blind the operator
+        watching = await config.database.pool("citynerve-control-watch", max_size=3, server_settings=_READ_ONLY)
+        stack.push_async_callback(_close_pool, watching)
         writing = await config.database.pool("citynerve-control", max_size=3)
         stack.push_async_callback(_close_pool, writing)
-        queries = Queries(reading)
-        live = LiveTail(config.kafka, queries, metrics)
+        queries, own = Queries(reading), Queries(watching)
+        live = LiveTail(config.kafka, own, metrics)
         hub = Hub(
             live.values,
             metrics,
@@ -113,14 +117,14 @@ async def _open_parts(config: ControlConfig, metrics: ControlMetrics, failed: as
             max_clients=control.sse_max_clients,
         )
         status = StatusSampler(
-            queries,
+            own,
             live,
             hub,
             metrics,
             topic=config.kafka.topics.readings,
             stale_after_intervals=control.stale_after_intervals,
         )
-        feed = AlarmFeed(config.database, queries, hub)
+        feed = AlarmFeed(config.database, own, hub)
         notifier = _notifier(config, writing, metrics)
         if notifier is not None:
             stack.push_async_callback(notifier.close)
@@ -133,7 +137,13 @@ async def _open_parts(config: ControlConfig, metrics: ControlMetrics, failed: as
             notifier,
             metrics,
         )
-        work = {"live tail": live.run(), "status": status.run(), "alarm feed": feed.run(), "alarm stages": stages.run()}
+        work = {
+            "live tail": live.run(),
+            "live priming": live.prime(),
+            "status": status.run(),
+            "alarm feed": feed.run(),
+            "alarm stages": stages.run(),
+        }
         work["live stream"] = _publish_live(hub, control.sse_live_interval_s)
         tasks = [
             asyncio.create_task(_supervised(name, coroutine, failed), name=name) for name, coroutine in work.items()
@@ -148,9 +158,13 @@ def _notifier(config: ControlConfig, pool: Any, metrics: ControlMetrics) -> Noti
     if not control.alertmanager_url:
         return None
     return Notifier(
-        pool, metrics, url=control.alertmanager_url, page=control.public_url, interval_s=control.notify_interval_s,
+        pool,
+        metrics,
+        url=control.alertmanager_url,
+        links=Links(control.public_url, control.prometheus_url),
+        interval_s=control.notify_interval_s,
         timeout_s=control.notify_timeout_s,
-    )  # fmt: skip
+    )
 
 
 async def _supervised(name: str, work: Coroutine[Any, Any, None], failed: asyncio.Event) -> None:

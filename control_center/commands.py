@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +36,13 @@ def run(ctx: click.Context) -> None:
 
     config = _control_config()
     configure_logging()
+    # what they tell each second while a server is away, our own lines and /readyz tell once
+    for chatty, level in (
+        ("aiokafka", logging.CRITICAL),
+        ("uvicorn.error", logging.WARNING),
+        ("httpx", logging.WARNING),
+    ):
+        logging.getLogger(chatty).setLevel(level)
     ctx.exit(asyncio.run(serve(config)))
 
 
@@ -60,8 +68,6 @@ async def serve(config: ControlConfig) -> int:
 
 
 def _say_where(host: str, port: int) -> None:
-    import logging
-
     logging.getLogger(__name__).info("control center listens", extra={"fields": {"address": f"http://{host}:{port}"}})
 
 

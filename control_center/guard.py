@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_center.api.errors import BodyTooLargeError, language_of, refusal
@@ -18,6 +19,7 @@ from control_center.metrics import ControlMetrics
 from control_center.settings import ControlSettings
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})  # asked by address, whatever that is
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 SECURITY_HEADERS: Final = {
@@ -66,7 +68,7 @@ class Guard:
 
     def _refused(self, request: Request) -> tuple[int, str, dict[str, object]] | None:
         host = request.headers.get("host", "")
-        if self._hosts is not None and _name(host) not in self._hosts:
+        if self._hosts is not None and _name(host) not in self._hosts and request.url.path not in _PROBES:
             return 400, "unknown_host", {}
         if request.method not in _SAFE_METHODS and not self._own(request.headers, host):
             return 403, "cross_site", {}
@@ -110,6 +112,8 @@ def _limited(receive: Receive, limit: int) -> Receive:
 
 def _route(scope: Scope) -> str:
     """The route's pattern, never the path: paths are made up by callers and would grow /metrics without bound."""
+    if isinstance(scope.get("endpoint"), StaticFiles):
+        return "page"
     route = scope.get("route")
     pattern = getattr(route, "path", None)
     return pattern if isinstance(pattern, str) and pattern else "unmatched"

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from control_center.api.payloads import LiveItem
 from control_center.live_values import LatestValues
 from control_center.metrics import ControlMetrics
-from control_center.queries import Queries
+from control_center.queries import DATABASE_AWAY, Queries
 from control_center.rows import CursorRow
 from ingest.contract.broker import KafkaSettings
 from ingest.contract.frame import FrameError, decode_readings
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _PRIME_DAYS: Final = 30
 _POLL_MS: Final = 250
+_PRIME_RETRY_S: Final = 5.0
 _RETRY_S: Final = (0.5, 1.0, 2.0, 5.0)
 _APPEND_TIMES: Final = 50_000
 
@@ -67,7 +69,7 @@ class LiveTail:
         self._metrics = metrics
         self._topic = kafka.topics.readings
         self._partitions: dict[int, PartitionTail] = {}
-        self._primed = False
+        self._positioned = asyncio.Event()
         self.values = LatestValues()
         self.problem: str | None = "the readings topic is not being read yet"
 
@@ -78,17 +80,30 @@ class LiveTail:
             try:
                 async with self._consumer() as consumer:
                     await self._position(consumer)
-                    if not self._primed:
-                        self.values.prime(await self._queries.latest(datetime.now(UTC) - timedelta(days=_PRIME_DAYS)))
-                        self._primed = True
+                    self._positioned.set()
                     self.problem, attempt = None, 0
                     await self._follow(consumer)
             except Exception as error:  # whatever Kafka or the database does, the page must live on and say so
                 self.problem = f"cannot follow {self._topic}: {error!r}"
                 self._metrics.live_restarts.inc()
-                _log.warning("live tail interrupted", extra={"fields": {"topic": self._topic, "error": repr(error)}})
+                if attempt == 0:
+                    _log.warning(
+                        "live tail interrupted", extra={"fields": {"topic": self._topic, "error": repr(error)}}
+                    )
             await asyncio.sleep(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
             attempt += 1
+
+    async def prime(self) -> None:
+        """Fill in the newest stored values, once; tried until the database answers. Newer values already here stay."""
+        await self._positioned.wait()
+        while True:
+            try:
+                self.values.prime(await self._queries.latest(datetime.now(UTC) - timedelta(days=_PRIME_DAYS)))
+                return
+            except (asyncpg.PostgresError, *DATABASE_AWAY):
+                await asyncio.sleep(
+                    _PRIME_RETRY_S
+                )  # the status sampler says that the database is away; one voice is enough
 
     @contextlib.asynccontextmanager
     async def _consumer(self) -> Any:
@@ -139,7 +154,8 @@ class LiveTail:
         if self.problem is not None or not self._partitions:
             return None
         by_partition = {cursor.partition: cursor for cursor in cursors}
-        return max(tail.lag_s(by_partition.get(number), now) for number, tail in self._partitions.items())
+        worst = max(tail.lag_s(by_partition.get(number), now) for number, tail in self._partitions.items())
+        return round(worst, 3)
 
     def snapshot(self, now: datetime) -> list[LiveItem]:
         """The newest value of every series, with its age."""

@@ -40,6 +40,9 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Arguments = list[object]
 
 WINDOW_VIEWS: Final = {size: f"city_view.windows_{size}" for size in ("1m", "15m", "1h", "1d")}
+PAYLOAD_BYTES: Final = 16 * 1024
+"""As much of a dead letter as a list shows; a page of whole ones could be hundreds of megabytes."""
+
 _ACQUIRE_TIMEOUT_S: Final = 5.0
 _JSON_COLUMNS: Final = frozenset({"raised_detail", "cleared_detail", "detail"})
 
@@ -220,7 +223,9 @@ class Queries:
             where.add("reason = {0}", reason)
         if before is not None:
             where.add("letter_id < {0}", before)
-        sql = f"SELECT {_columns(DeadLetterRow)} FROM city.dead_letters WHERE {where} ORDER BY letter_id DESC LIMIT {int(limit)}"
+        sql = f"""SELECT letter_id, received, gateway, reason, detail, mqtt_topic, readings,
+                substring(payload FROM 1 FOR {PAYLOAD_BYTES}) AS payload, octet_length(payload) AS payload_bytes
+            FROM city.dead_letters WHERE {where} ORDER BY letter_id DESC LIMIT {int(limit)}"""
         return await self._fetch(DeadLetterRow, sql, *where.arguments)
 
     async def overview(self, readings_topic: str) -> Overview:

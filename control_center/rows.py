@@ -150,7 +150,7 @@ class LedgerTotals:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterRow:
-    """One refused payload with its reason."""
+    """One refused payload with its reason. `payload`: at most its first `queries.PAYLOAD_BYTES`, of `payload_bytes` in all."""
 
     letter_id: int
     received: datetime
@@ -160,6 +160,7 @@ class DeadLetterRow:
     mqtt_topic: str
     readings: int
     payload: bytes
+    payload_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

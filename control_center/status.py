@@ -90,17 +90,18 @@ class StatusSampler:
     async def run(self) -> None:
         """Sample for ever; a database that is away leaves the last numbers, the problem, and NaN where they would mislead."""
         loop = asyncio.get_running_loop()
-        turn = 0
+        turn, said = 0, False
         while True:
             due = loop.time() + INTERVAL_S
             try:
                 if turn % _REGISTER_EVERY == 0:
                     self._live.values.set_intervals(await self._queries.device_intervals())
                 self._observe(await self._queries.overview(self._topic), loop.time())
-                turn += 1
+                turn, said = turn + 1, False
             except (asyncpg.PostgresError, *DATABASE_AWAY) as error:
-                if self.problem is None:
+                if not said:  # one line an outage
                     _log.warning("status not known", extra={"fields": {"error": repr(error)}})
+                said = True
                 self.problem = f"the database does not answer: {error!r}"
                 self._metrics.lag_seconds.set(math.nan)
             await asyncio.sleep(max(0.05, due - loop.time()))

@@ -27,6 +27,7 @@ class AlarmFeed:
         self._queries = queries
         self._hub = hub
         self._overflow = False
+        self._missed = False
         self.problem: str | None = "not listening for alarm changes yet"
 
     async def run(self) -> None:
@@ -35,10 +36,11 @@ class AlarmFeed:
             try:
                 await self._listen()
             except (asyncpg.PostgresError, *DATABASE_AWAY) as error:
+                if not self._missed:
+                    _log.warning("alarm feed interrupted", extra={"fields": {"error": repr(error)}})
                 self.problem = f"not listening for alarm changes: {error!r}"
-                _log.warning("alarm feed interrupted", extra={"fields": {"error": repr(error)}})
+                self._missed = True
             await asyncio.sleep(_RETRY_S)
-            self._hub.reset_all()
 
     async def _listen(self) -> None:
         changed: asyncio.Queue[str] = asyncio.Queue(_WAITING)
@@ -54,6 +56,9 @@ class AlarmFeed:
         try:
             await connection.add_listener(CHANNEL, on_notify)
             self.problem = None
+            if self._missed:
+                self._missed = False
+                self._hub.reset_all()
             while True:
                 try:
                     async with asyncio.timeout(_CHECK_S):

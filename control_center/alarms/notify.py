@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -22,15 +23,14 @@ _log = logging.getLogger(__name__)
 
 KEPT_INTERVALS: Final = 4
 _POST: Final = 200
-_ROUND: Final = 5000
 
 _COLUMNS: Final = """a.alarm_id, a.rule_id, a.device, d.name, d.district, a.metric, a.severity, a.state, a.notified,
     a.raised_at, a.raised_value, a.raised_detail, a.cleared_at"""
 _OPEN: Final = f"""SELECT {_COLUMNS} FROM city.alarms a LEFT JOIN city.devices d USING (device)
-    WHERE a.state <> 'cleared' OR a.notified <> 'resolved' ORDER BY a.alarm_id LIMIT {_ROUND}"""
+    WHERE (a.state <> 'cleared' OR a.notified <> 'resolved') AND a.alarm_id > $1 ORDER BY a.alarm_id LIMIT {_POST}"""
 _UNTOLD: Final = f"""SELECT {_COLUMNS} FROM city.alarms a LEFT JOIN city.devices d USING (device)
     WHERE (a.state <> 'cleared' OR a.notified <> 'resolved') AND (a.state = 'cleared' OR a.notified = 'no')
-    ORDER BY a.alarm_id LIMIT {_ROUND}"""
+        AND a.alarm_id > $1 ORDER BY a.alarm_id LIMIT {_POST}"""
 _ACCEPTED: Final = """
     WITH told AS (
         UPDATE city.alarms a SET notified = p.notified FROM unnest($1::bigint[], $2::text[]) AS p(alarm_id, notified)
@@ -45,7 +45,21 @@ _FAILED: Final = """
             (SELECT max(event_id) FROM city.alarm_events t WHERE t.alarm_id = id AND t.event = 'notified'), 0))"""
 
 
-def alert(alarm: Mapping[str, Any], *, now: datetime, interval_s: float, page: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where an alert leads: this service's own page, and Prometheus for alarms about the data's way. Empty: no link."""
+
+    page: str = ""
+    prometheus: str = ""
+
+    def of(self, alarm_id: int, kind: str | None) -> str | None:
+        """The address for one alarm."""
+        if kind == "internal" and self.prometheus:
+            return f"{self.prometheus}/graph?g0.expr=citynerve_control_ledger_readings&g0.range_input=6h"
+        return f"{self.page}/?alarm={alarm_id}" if self.page else None
+
+
+def alert(alarm: Mapping[str, Any], *, now: datetime, interval_s: float, links: Links) -> dict[str, Any]:
     """One alert in the shape of Alertmanager's API v2 (POST /api/v2/alerts).
 
     Labels name the alarm exactly (alarm_id): an alarm that comes again is another alert and cannot be resolved by the earlier one's end.
@@ -70,13 +84,14 @@ def alert(alarm: Mapping[str, Any], *, now: datetime, interval_s: float, page: s
         "device_name": alarm["name"],
         "value": None if alarm["raised_value"] is None else f"{alarm['raised_value']:g}",
     }
+    link = links.of(alarm["alarm_id"], rule.get("kind"))
     # a device clock may lead by minutes; Alertmanager refuses an alert that ends before it starts
     return {
         "labels": {name: value for name, value in labels.items() if value},
         "annotations": {name: value for name, value in annotations.items() if value},
         "startsAt": min(alarm["raised_at"], now),
         "endsAt": now if cleared else now + timedelta(seconds=KEPT_INTERVALS * interval_s),
-        **({"generatorURL": f"{page}/?alarm={alarm['alarm_id']}"} if page else {}),
+        **({"generatorURL": link} if link else {}),
     }
 
 
@@ -89,26 +104,28 @@ class Notifier:
         metrics: ControlMetrics,
         *,
         url: str,
-        page: str,
+        links: Links,
         interval_s: float,
         timeout_s: float,
     ) -> None:
         self._pool = pool
         self._metrics = metrics
-        self._page = page
+        self._links = links
         self._interval_s = interval_s
         self._client = httpx.AsyncClient(base_url=url, timeout=timeout_s, follow_redirects=False, trust_env=False)
         self._failing = False
 
     async def tell(self, *, everything: bool) -> bool:
         """Post alarms whose last change is untold, or all open ones too; False where any post was not accepted."""
-        alarms = await self._pool.fetch(_OPEN if everything else _UNTOLD)
-        outcomes = [await self._post(alarms[start : start + _POST]) for start in range(0, len(alarms), _POST)]
-        return all(outcomes)
+        accepted, last = True, 0
+        while alarms := await self._pool.fetch(_OPEN if everything else _UNTOLD, last):
+            accepted = await self._post(alarms) and accepted
+            last = alarms[-1]["alarm_id"]
+        return accepted
 
     async def _post(self, alarms: Sequence[asyncpg.Record]) -> bool:
         now = datetime.now(UTC)
-        alerts = [alert(dict(alarm), now=now, interval_s=self._interval_s, page=self._page) for alarm in alarms]
+        alerts = [alert(dict(alarm), now=now, interval_s=self._interval_s, links=self._links) for alarm in alarms]
         ids = [alarm["alarm_id"] for alarm in alarms]
         reason = await self._send(msgspec.json.encode(alerts))
         if reason is None:

@@ -42,13 +42,17 @@ class AlarmStages:
 
     async def run(self) -> None:
         """Lead whenever possible; any trouble with the database ends the turn and begins another."""
+        said = False
         while True:
             try:
                 async with leadership(self.database) as connection:
+                    said = False
                     await self._lead(connection)
             except* (asyncpg.PostgresError, *DATABASE_AWAY) as group:
                 self.metrics.alarm_restarts.inc()
-                _log.warning("alarm stages interrupted", extra={"fields": {"error": repr(group.exceptions[0])}})
+                if not said:  # one line an outage
+                    _log.warning("alarm stages interrupted", extra={"fields": {"error": repr(group.exceptions[0])}})
+                said = True
             finally:
                 self.metrics.leading.set(0)
             await asyncio.sleep(_RETRY_S)

@@ -105,7 +105,7 @@ class LedgerPage:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterItem:
-    """One refused payload; the bytes as they came, in base64."""
+    """One refused payload; the bytes as they came, in base64: the first 16 KiB of `payload_bytes`."""
 
     letter_id: int
     received: datetime
@@ -115,6 +115,7 @@ class DeadLetterItem:
     mqtt_topic: str
     readings: int
     payload_base64: str
+    payload_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,7 @@ def dead_letter_item(row: DeadLetterRow) -> DeadLetterItem:
         mqtt_topic=row.mqtt_topic,
         readings=row.readings,
         payload_base64=base64.b64encode(row.payload).decode(),
+        payload_bytes=row.payload_bytes,
     )
 
 

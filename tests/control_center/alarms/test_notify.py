@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from control_center.alarms.notify import Notifier, alert
+from control_center.alarms.notify import Links, Notifier, alert
 from control_center.alarms.rules import load_rules
 from control_center.alarms.store import sync_rules, take_changes
 from control_center.metrics import ControlMetrics
@@ -34,7 +34,7 @@ def stored(**changes: Any) -> dict[str, Any]:
 
 
 def test_an_open_alarm_ends_four_intervals_from_now_unless_posted_again() -> None:
-    posted = alert(stored(), now=NOW, interval_s=60, page="https://city.example")
+    posted = alert(stored(), now=NOW, interval_s=60, links=Links(page="https://city.example"))
     assert posted["labels"] == {
         "alertname": "pm25-high", "alarm_id": "7", "device": "air-1", "metric": "pm2_5", "severity": "warning", "source": "citynerve",
     }  # fmt: skip
@@ -45,9 +45,15 @@ def test_an_open_alarm_ends_four_intervals_from_now_unless_posted_again() -> Non
 
 def test_a_cleared_alarm_ends_now_and_never_before_it_began() -> None:
     ahead = NOW + timedelta(minutes=3)
-    posted = alert(stored(state="cleared", raised_at=ahead, cleared_at=ahead), now=NOW, interval_s=60, page="")
+    posted = alert(stored(state="cleared", raised_at=ahead, cleared_at=ahead), now=NOW, interval_s=60, links=Links())
     assert posted["startsAt"] == posted["endsAt"] == NOW
     assert "generatorURL" not in posted
+
+
+def test_an_alarm_about_the_datas_way_leads_to_prometheus() -> None:
+    internal = stored(raised_detail=json.dumps({"rule": {"kind": "internal"}}))
+    posted = alert(internal, now=NOW, interval_s=60, links=Links(prometheus="http://127.0.0.1:29090"))
+    assert posted["generatorURL"].startswith("http://127.0.0.1:29090/graph?g0.expr=citynerve_control_ledger_readings")
 
 
 class Alarms:
@@ -102,7 +108,7 @@ async def pool(database: str) -> AsyncIterator[Any]:
 
 def notifier(pool: Any, url: str) -> tuple[Notifier, CollectorRegistry]:
     registry = CollectorRegistry()
-    return Notifier(pool, ControlMetrics(registry), url=url, page="", interval_s=60, timeout_s=1), registry
+    return Notifier(pool, ControlMetrics(registry), url=url, links=Links(), interval_s=60, timeout_s=1), registry
 
 
 def outcomes(registry: CollectorRegistry) -> dict[str, float | None]:
@@ -172,3 +178,20 @@ async def test_a_refusal_is_kept_with_its_reason(alarms: Alarms, pool: Any) -> N
     detail = await alarms.connection.fetchval("SELECT detail FROM city.alarm_events WHERE event = 'notify_failed'")
     assert json.loads(detail)["reason"].startswith("404")
     await wrong.close()
+
+
+async def test_more_open_alarms_than_one_post_holds_are_all_repeated(alarms: Alarms, pool: Any) -> None:
+    told, registry = notifier(pool, alarms.url)
+    await alarms.connection.execute(
+        """INSERT INTO city.alarms (rule_id, subject, device, severity, state, raised_at)
+           SELECT 'r', 's' || n, $1, 'info', 'raised', now() FROM generate_series(1, 450) n""",
+        alarms.device,
+    )
+    for round_of_posts in (1, 2):
+        assert await told.tell(everything=True)
+        assert outcomes(registry)["accepted"] == 450 * round_of_posts
+    await alarms.until(lambda found: len(found) == 450)
+    await alarms.connection.execute("UPDATE city.alarms SET state = 'cleared', cleared_at = now()")
+    assert await told.tell(everything=False)
+    await alarms.until(lambda found: found == [])
+    await told.close()

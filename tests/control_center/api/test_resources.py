@@ -129,6 +129,9 @@ async def test_dead_letters_keep_their_bytes_and_filter_by_reason(control: Runni
     )
     items = await all_pages(control, "/api/v1/deadletters", limit=2)
     assert [base64.b64decode(item["payload_base64"])[2] for item in items] == [4, 3, 2, 1, 0]
+    await connection.execute("UPDATE city.dead_letters SET payload = decode(repeat('ff', 100000), 'hex')")
+    (first, *_) = await all_pages(control, "/api/v1/deadletters", limit=1000)
+    assert (len(base64.b64decode(first["payload_base64"])), first["payload_bytes"]) == (16 * 1024, 100_000)
     assert len(await all_pages(control, "/api/v1/deadletters", reason="malformed")) == 2
 
 
