@@ -74,6 +74,11 @@ class ProcessorMetrics:
             for kind in ("closed", "revised"):
                 self.windows.labels(size, kind)
 
+    def forget_partitions(self) -> None:
+        """Partitions were given out anew: what is shown of those that went elsewhere would stand still for ever."""
+        for gauge in (self.lag_seconds, self.lag_records, self.watermark_age):
+            gauge.clear()
+
     def observe_commit(self, done: Committed, *, seconds: float, now_us: int) -> None:
         """Count one committed transaction."""
         self.commit_seconds.observe(seconds)

@@ -203,6 +203,7 @@ class Session:
         await self._checkpoint.begin()
         self._source.rewind({partition: state.next_offset for partition, state in owned.items()})
         self._progress_at = time.monotonic()
+        self._metrics.forget_partitions()
         self._metrics.owned.set(len(owned))
         self._on_joined()
         log.info(

@@ -124,7 +124,8 @@ def run_service(name: str | None = None) -> int:
     if name is not None:
         settings = ProcessorSettings.model_validate(settings.model_dump() | {"name": name})
     configure_logging()
-    logging.getLogger("aiokafka").setLevel("WARNING")
+    for noisy in ("aiokafka", "uvicorn"):
+        logging.getLogger(noisy).setLevel("WARNING")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(ProcessorService(kafka, database, city, settings), settings))
 

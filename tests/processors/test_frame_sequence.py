@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.frame_sequence import Arrival, FrameSequence
+from processors.frame_sequence import Arrival, FrameSequence, Gap
 
 
 @st.composite
@@ -36,7 +36,7 @@ def test_missing_readings_are_exactly_those_of_frames_that_did_not_come(case: tu
 @given(deliveries())
 def test_the_stored_gaps_follow_from_the_changes_alone(case: tuple[list[int], list[int]]) -> None:
     counts, arriving = case
-    sequence, stored = FrameSequence(), {}
+    sequence, stored = FrameSequence(), dict[int, Gap]()
     for seq in arriving:
         sequence.take(seq, sum(counts[:seq]), counts[seq])
         for key, gap in sequence.changed_gaps.items():
