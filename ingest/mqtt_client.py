@@ -6,6 +6,7 @@ and builds three objects for it (16-36 us a QoS 1 message measured); this one co
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from ingest.mqtt_packets import MalformedStreamError, Message, OtherPacket, Pack
 
 _CHUNK_BYTES = 262_144
 _PUBACK = 0x40
+_DISCONNECT = b"\xe0\x00"
 
 
 class BatchingClient(paho.Client):
@@ -90,6 +92,25 @@ class BatchingClient(paho.Client):
         """Bytes that TLS has decrypted already; the socket will not become readable for them."""
         pending = getattr(self._sock, "pending", None)
         return int(pending()) if pending is not None else 0
+
+    def leave(self, timeout_s: float) -> None:
+        """Send what waits and DISCONNECT, then read until the broker closes. Blocks up to about `timeout_s`.
+
+        paho closes at once; with messages of the broker unread the system then sends a reset, and the last acknowledgements were lost
+        by it (23 of 2,631 messages came again in a trial).
+        """
+        sock = self._sock
+        if sock is None:
+            return
+        ends = time.monotonic() + timeout_s
+        with contextlib.suppress(OSError):
+            sock.settimeout(timeout_s)  # type: ignore[attr-defined]  # paho's protocol class leaves it out
+            while self.want_write() and self.loop_write() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                pass
+            sock.send(_DISCONNECT)
+            while time.monotonic() < ends and sock.recv(_CHUNK_BYTES):
+                pass
+        self._sock_close()
 
     def break_connection(self) -> None:
         """Close the socket of a connection that no longer answers; paho reports it as lost."""

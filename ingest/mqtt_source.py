@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _RECONNECT_FIRST_S, _RECONNECT_MOST_S = 0.2, 15.0
 _CONNECT_TIMEOUT_S = 5.0
+_GOODBYE_S = 1.0
 _GRANTED_QOS1 = 1
 
 
@@ -113,12 +114,10 @@ class MqttSource:
         self._taking = False
         self._read_or_pause()
 
-    def disconnect(self) -> None:
+    async def disconnect(self) -> None:
         """Say goodbye. The session stays at the broker, which keeps what comes for it."""
-        with contextlib.suppress(Exception):
-            self._client.loop_write()
-            self._client.disconnect()
         self._unwatch()
+        await asyncio.to_thread(self._client.leave, _GOODBYE_S)
 
     # -- the connection
 

@@ -145,7 +145,7 @@ class Gateway:
     async def _goodbye(self) -> None:
         """What Kafka did not take within the budget goes to the spool; the last words; an MQTT session that stays at the broker."""
         await self._delivery.spool_all()
-        self._source.disconnect()
+        await self._source.disconnect()
         await self._say(deadline_s=min(2.0, self._settings.ingest.stop_budget_s * 0.2))
         await self._delivery.close()
         self._spool.close()
