@@ -219,7 +219,7 @@ def test_ctrl_c_ends_the_demo_with_its_summary_and_leaves_no_process(
     assert running.stderr is not None
     line = ""
     deadline_s = time.monotonic() + 180
-    while "stored" not in line:
+    while "  stored " not in line:
         assert time.monotonic() < deadline_s
         line = running.stderr.readline()
     time.sleep(3)
