@@ -97,12 +97,13 @@ async def test_a_rule_changed_while_it_runs_is_taken_over_and_a_removed_one_ends
 
 
 async def test_windows_close_when_the_devices_stop(city: City) -> None:
-    readings = minutes([1.0, 2.0])
+    base = START_US - START_US % MINUTE
+    readings = [Reading("dev-1", "pm2_5", base + second * 1_000_000, 1.0) for second in (30, 113)]  # 7 s before its window's end
     async with city.processor(allowed_lateness_s=0, idle_after_s=1):
         await city.send(city.gateway().frames(readings))
         await city.caught_up()
         assert await city.value("SELECT count(*) FROM city.windows_1m") == 1
-        async with asyncio.timeout(75):
+        async with asyncio.timeout(30):
             while await city.value("SELECT count(*) FROM city.windows_1m") < 2:  # noqa: ASYNC110 - the event is in the database
                 await asyncio.sleep(0.5)
 
