@@ -41,7 +41,11 @@ class Child:
 @contextlib.asynccontextmanager
 async def child(city: City, name: str, log: Path, **settings: object) -> AsyncIterator[Child]:
     """A processor process; killed at the end if it still runs."""
-    environment = os.environ | city.environment(name=name, **settings) | {"CITYNERVE_CITY__TIME_ZONE": ZONE}
+    environment = (
+        os.environ
+        | city.environment(name=name, **settings)
+        | {"CITYNERVE_CITY__TIME_ZONE": ZONE, "CITYNERVE_DATABASE__COMMAND_TIMEOUT_S": "8"}
+    )
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "processors", env=environment, stderr=output, stdout=output
