@@ -176,7 +176,7 @@ async def serve_application(
     server = _QuietServer(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="http server")
     try:
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells of its start by a flag only
             await asyncio.sleep(0.01)
         if not server.started:
             raise UserError("the HTTP server did not start; the log lines above say why", exit_code=EXIT_TROUBLE)

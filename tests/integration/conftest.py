@@ -15,9 +15,7 @@ MakeWay = Callable[..., WholeWay]
 
 
 @pytest.fixture
-def whole_way(
-    stack: LocalStack, mqtt_root: str, kafka_prefix: str, database: str, tmp_path: Path
-) -> Iterator[MakeWay]:
+def whole_way(stack: LocalStack, mqtt_root: str, kafka_prefix: str, database: str, tmp_path: Path) -> Iterator[MakeWay]:
     """Starts a gateway and a processor with a database of their own; `whole_way(time_zone="Asia/Shanghai")`."""
     made: list[WholeWay] = []
 

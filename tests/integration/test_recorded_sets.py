@@ -44,7 +44,9 @@ def day_start(date: str, zone: str) -> str:
 def assert_adds_up(way: WholeWay, *, duplicates: int) -> None:
     """The ledger: everything received has its place, nothing is missing, so many were duplicates."""
     sums = way.ledger()
-    sums["reasons"] = [tuple(row) for row in way.fetch("SELECT reason, min(detail), count(*) FROM city.dead_letters GROUP BY 1")]  # type: ignore[assignment]
+    sums["reasons"] = [
+        tuple(row) for row in way.fetch("SELECT reason, min(detail), count(*) FROM city.dead_letters GROUP BY 1")
+    ]  # type: ignore[assignment]
     assert sums["duplicate"] == duplicates, sums
     assert sums["unaccounted"] == sums["in_flight"] == sums["dead_letter"] == sums["refused"] == 0
     assert sums["received"] == sums["stored"] + sums["duplicate"]
@@ -171,9 +173,7 @@ def test_birmingham_parking_days_survive_the_end_of_summer_time_and_exact_duplic
     way.close_windows("2016-12-25T00:00:00Z")
     assert_adds_up(way, duplicates=216)
     rows = truth("birmingham_parking", "truth_daily.csv")
-    found = {
-        park: way.windows("1d", park, "parking_occupancy") for park in sorted({row["car_park"] for row in rows})
-    }
+    found = {park: way.windows("1d", park, "parking_occupancy") for park in sorted({row["car_park"] for row in rows})}
     for row in rows:
         day = found[row["car_park"]][day_start(row["date"], zone)]
         assert day["count"] == int(row["n"])

@@ -157,8 +157,10 @@ class WholeWay:
 
     def ledger(self) -> dict[str, int]:
         """The sums of the ledger over all gateways."""
-        names = "received stored duplicate dead_letter refused in_flight unaccounted".split()
-        row = self.fetch(f"SELECT {', '.join(f'sum({name})::bigint AS {name}' for name in names)} FROM city_view.ledger")
+        names = ["received", "stored", "duplicate", "dead_letter", "refused", "in_flight", "unaccounted"]
+        row = self.fetch(
+            f"SELECT {', '.join(f'sum({name})::bigint AS {name}' for name in names)} FROM city_view.ledger"
+        )
         return {name: int(row[0][name] or 0) for name in names}
 
     def received(self, at_least: int, budget_s: float = 120) -> None:
