@@ -3,7 +3,7 @@ PYTHON ?= python3
 CITYNERVE = .venv/bin/citynerve
 ARGS ?=
 
-.PHONY: help setup setup-dev demo up down status test check bench lock clean
+.PHONY: help setup setup-dev demo up down status test test-faults check bench lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -28,7 +28,11 @@ status: setup ## show what runs
 
 test: setup-dev ## run all tests, the real servers included; ARGS="-k words" picks some
 	@.venv/bin/python -m deploy.local --browser
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -m "not faults" $(ARGS)
+
+test-faults: setup-dev ## run every fault against the real servers (long); prints the table
+	@.venv/bin/python -m deploy.local
+	@.venv/bin/python -m pytest tests/faults -m faults $(ARGS)
 
 check: setup-dev ## style, types, and who may import whom
 	@.venv/bin/ruff check .
