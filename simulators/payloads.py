@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ from typing import Any
 
 import msgspec
 
+from ingest.contract.reading import DEVICE_MAX_BYTES
+
 Number = float | int | bool | str
 _APPLICATION_ID = "17c82e96-be03-4f38-aef3-f83d48582d97"
+_SENML_DEVICE = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+"""What of RFC 8428's names can be one part of `urn:dev:city:<device>:` and one level of a topic (":" and "/" cannot)."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -122,6 +127,19 @@ def topic_of(form: str, device: str, root: str = "") -> str:
     if form == "chirpstack-v4":
         return f"{root}application/{_APPLICATION_ID}/device/{device}/event/up"
     return f"{root}city/{'senml' if form == 'senml-json' else 'json'}/{device}"
+
+
+def device_problem(form: str, device: str) -> str | None:
+    """Why no message of this format can name this device, with the remedy; None where it can."""
+    if not device.strip() or not device.isprintable() or set(device) & set("/+#"):
+        return f"device {device!r} cannot be a level of an MQTT topic: it needs a name without / + # and control characters"
+    if len(device.encode("utf-8", "replace")) > DEVICE_MAX_BYTES:
+        return f"device {device[:40]!r}... has a name longer than {DEVICE_MAX_BYTES} bytes: give it a shorter one"
+    if form == "senml-json" and _SENML_DEVICE.fullmatch(device) is None:
+        return f"SenML (RFC 8428) cannot name the device {device!r}, only letters, digits, - . and _: send it with --format plain-json"
+    if form == "chirpstack-v4" and device != device.lower():
+        return f"ChirpStack writes a devEui in small letters: name the device {device!r} {device.lower()!r}"
+    return None
 
 
 def _seconds(time_us: int) -> float | int:

@@ -6,19 +6,28 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ingest.contract.operating import UserError
 from ingest.contract.sensor_kinds import METRICS, conversion
 from simulators.batch import Batch, Expect, Names, Rows, batch_of
 from simulators.noise import Floats, Ints
-from simulators.payloads import FORMATS, Channel, Sample, topic_of
+from simulators.payloads import FORMATS, Channel, Sample, device_problem, topic_of
 from simulators.recording import Recording, RecordingSpec
 
 _CHUNK = 2000
 
 
 class Replay:
-    """The rows of a recording as messages: each device's rows in file order, the devices interleaved by time."""
+    """The rows of a recording as messages: each device's rows in file order, the devices interleaved by time.
+
+    Raises:
+        UserError: the format cannot name one of the devices.
+    """
 
     def __init__(self, spec: RecordingSpec, recording: Recording, names: Names, topic_root: str = "") -> None:
+        for device in recording.devices:
+            problem = device_problem(spec.form, device)
+            if problem is not None:
+                raise UserError(f"nothing was sent of {spec.csv}: {problem}")
         self._spec, self._recording, self._root = spec, recording, topic_root
         self._device_codes = names.codes(recording.devices)
         self._metric_codes = names.codes(column.metric for column in spec.columns)

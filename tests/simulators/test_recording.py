@@ -198,6 +198,31 @@ def test_rows_can_be_chosen_by_time(tmp_path: Path) -> None:
     assert batch.value[::2].tolist() == [2.0, 3.0, 4.0]
 
 
+@pytest.mark.parametrize(
+    ("form", "device", "said"),
+    [
+        ("senml-json", "Bull Ring", "cannot name the device 'Bull Ring'.*send it with --format plain-json"),
+        ("senml-json", "a:b", "cannot name the device 'a:b'.*send it with --format plain-json"),
+        ("senml-json", "đèn", "cannot name the device 'đèn'.*send it with --format plain-json"),
+        ("plain-json", "a/b", "device 'a/b' cannot be a level of an MQTT topic"),
+        ("plain-json", "all#", "device 'all#' cannot be a level of an MQTT topic"),
+        ("plain-json", "x" * 201, "longer than 200 bytes"),
+        ("chirpstack-v4", "A84041", "name the device 'A84041' 'a84041'"),
+    ],
+)
+def test_a_device_that_the_format_cannot_name_is_refused_before_anything_is_sent(
+    tmp_path: Path, form: str, device: str, said: str
+) -> None:
+    path = written(tmp_path, "time,t,h,dev", "2026-01-01T00:00Z,1,1,good", f"2026-01-01T00:00Z,1,1,{device}")
+    with pytest.raises(UserError, match=f"nothing was sent of .*{said}"):
+        sent(spec(path, form=form, device="", device_column="dev"))
+
+
+def test_plain_json_carries_names_that_senml_cannot(tmp_path: Path) -> None:
+    path = written(tmp_path, "time,t,h", "2026-01-01T00:00Z,1,1")
+    assert sent(spec(path, form="plain-json", device="Bull Ring")).topics == ["city/json/Bull Ring"]
+
+
 def test_a_real_file_is_read_whole() -> None:
     data = Path(__file__).parents[3] / "shared/data/ghent_vlinder_weather/vlinder01-08_2022-09-01_06.csv"
     if not data.exists():
