@@ -19,6 +19,7 @@ from simulators.city import City
 from simulators.faults import Shares
 from simulators.fleet import build, devices_csv
 from simulators.ledger import LedgerWriter
+from simulators.payloads import device_problem
 from simulators.publisher import Publisher
 from simulators.recording import MISSING, RecordingSpec, problems_of, read, read_spec
 from simulators.replay import Replay
@@ -65,6 +66,7 @@ class ReplayOptions(SendingOptions):
 
 def write_devices(path: Path, devices: int, seed: int, id_prefix: str) -> None:
     """Write the city's devices as `citynerve devices import` reads them."""
+    _check_prefix(id_prefix)
     text = devices_csv(build(devices, seed, _place(load_section("city", CityPlace, None)), id_prefix))
     try:
         path.write_text(text, encoding="utf-8")
@@ -74,6 +76,7 @@ def write_devices(path: Path, devices: int, seed: int, id_prefix: str) -> None:
 
 def run_city(options: CityOptions) -> int:
     """Run the city, with the recordings beside it; answers the exit code."""
+    _check_prefix(options.id_prefix)
     names = Names()
     place = load_section("city", CityPlace, None)
     town = City(
@@ -162,6 +165,9 @@ def send(
     sources: Sequence[Source], names: Names, options: SendingOptions, about: dict[str, Any], *, from_us: int
 ) -> int:
     """Publish the sources in the order of event time; answers the exit code."""
+    root = options.topic_root
+    if root and (not root.endswith("/") or not root.isprintable() or set(root) & set("+#")):
+        raise UserError(f"--topic-root {root!r} begins no MQTT topic: it ends in / and has no + and #, e.g. test1/")
     loaded = load_sections({"mqtt": MqttSettings, "simulators": SimulatorSettings}, None)
     mqtt, settings = cast("MqttSettings", loaded["mqtt"]), cast("SimulatorSettings", loaded["simulators"])
     stop = stop_on_signals()
@@ -185,6 +191,14 @@ def _connect(publisher: Publisher, mqtt: MqttSettings) -> None:
                 exit_code=EXIT_TROUBLE,
             )
         publisher.poll(0.05)
+
+
+def _check_prefix(id_prefix: str) -> None:
+    problem = device_problem("senml-json", f"{id_prefix}x")
+    if problem is not None:
+        raise UserError(
+            f"--id-prefix {id_prefix!r} cannot begin a device id: use letters, digits, - . and _, e.g. east-"
+        )
 
 
 def _place(city: CityPlace) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,9 +36,8 @@ class Column(BaseModel):
     def _known(self) -> Column:
         metric = METRICS.get(self.metric)
         if metric is None:
-            raise ValueError(
-                f"{self.metric!r} is not a known metric; the names are those of ingest/contract/sensor_kinds.py"
-            )
+            alike = difflib.get_close_matches(self.metric, METRICS, n=3) or sorted(METRICS)
+            raise ValueError(f"{self.metric!r} is not a known metric; there is {', '.join(alike)}")
         if self.unit and conversion(metric, self.unit) is None:
             raise ValueError(f"unit {self.unit!r} does not convert to {metric.unit!r}, the unit of {self.metric}")
         return self
@@ -101,7 +101,10 @@ def read_spec(path: Path) -> RecordingSpec:
 def problems_of(error: ValidationError) -> str:
     """Every mistake in one line."""
     lines = []
-    for item in error.errors(include_url=False, include_input=False):
+    found = error.errors(include_url=False, include_input=False)
+    for item in found:
+        if item["type"] == "too_short" and any(other["loc"][:-1] == item["loc"] for other in found):
+            continue  # pydantic counts a list without its wrong members, which have a message of their own
         where = ".".join(str(part) for part in item["loc"])
         text = str(item["msg"]).removeprefix("Value error, ")
         lines.append(f"{where}: {text}" if where else text)
@@ -195,6 +198,8 @@ def _index_of(spec: RecordingSpec, head: list[str]) -> dict[str, int]:
         *([spec.device_column] if spec.device_column else []),
     ]
     absent = [name for name in needed if name not in index]
+    if not head:
+        raise UserError(f"{spec.csv} is empty; its first row must name its columns")
     if absent:
         raise UserError(
             f"{spec.csv} has no column {', '.join(map(repr, absent))}; its columns are {', '.join(map(repr, head))} "

@@ -95,6 +95,20 @@ def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
         read(spec(written(tmp_path, "time,temp,t", "2026-01-01,1,1")), NOW_US)
 
 
+def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").touch()
+    with pytest.raises(UserError, match="is empty; its first row must name its columns"):
+        read(spec(tmp_path / "e.csv"), NOW_US)
+
+
+def test_an_unknown_metric_is_answered_once_and_with_those_spelt_alike(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError) as caught:
+        spec(tmp_path / "r.csv", columns=[{"column": "t", "metric": "air_temp"}])
+    said = problems_of(caught.value)
+    assert said.startswith("columns.0: 'air_temp' is not a known metric; there is air_temperature")
+    assert "columns: " not in said
+
+
 def test_an_empty_device_cell_makes_a_bad_row(tmp_path: Path) -> None:
     path = written(tmp_path, "time,t,h,dev", "2026-01-01T00:00Z,1,1,a", "2026-01-01T00:00Z,1,1,")
     found = read(spec(path, device="", device_column="dev"), NOW_US)
