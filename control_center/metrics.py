@@ -42,7 +42,11 @@ class ControlMetrics:
                 made.labels(value)
             return made
 
-        self.unaccounted = gauge("unaccounted_readings", "Readings a gateway handed over that did not arrive")
+        self.unaccounted = gauge(
+            "unaccounted_readings",
+            "Readings a gateway handed over that did not arrive, or that were stored and are gone",
+        )
+        self.doubled = gauge("doubled_readings", "Stored rows beyond what the processors say they stored")
         self.ledger = gauge("ledger_readings", "Readings of the ledger by what became of them", "state", LEDGER_STATES)
         self.active_alarms = gauge("active_alarms", "Alarms raised or acknowledged", "severity", SEVERITIES)
         self.stale_devices = gauge("stale_devices", "Devices silent for longer than their expected interval allows")

@@ -17,6 +17,7 @@ from control_center.rows import (
     Device,
     LastValue,
     LatestValue,
+    LedgerAudit,
     LedgerRow,
     LedgerTotals,
     Overview,
@@ -198,10 +199,17 @@ class Queries:
         return await self._fetch(AlarmEvent, sql, alarm_id)
 
     async def ledger(
-        self, *, limit: int, gateway: str | None = None, after: tuple[str, int] | None = None
+        self,
+        *,
+        limit: int,
+        gateway: str | None = None,
+        after: tuple[str, int] | None = None,
+        since: datetime | None = None,
     ) -> list[LedgerRow]:
-        """Lives of gateways, by gateway and newest first, beginning after the key `after`."""
+        """Lives of gateways, by gateway and newest first, beginning after the key `after`; only those heard of at or after `since`."""
         where = _Where()
+        if since is not None:
+            where.add("last_seen >= {0}", since)
         if gateway is not None:
             where.add("gateway = {0}", gateway)
         if after is not None:
@@ -209,10 +217,16 @@ class Queries:
         sql = f"SELECT {_columns(LedgerRow)} FROM city_view.ledger WHERE {where} ORDER BY gateway, epoch DESC LIMIT {int(limit)}"
         return await self._fetch(LedgerRow, sql, *where.arguments)
 
-    async def ledger_totals(self, gateway: str | None = None) -> LedgerTotals:
-        """The ledger summed over one gateway, or over all."""
-        sql = f"SELECT {_TOTALS} FROM city_view.ledger WHERE $1::text IS NULL OR gateway = $1"
-        return (await self._fetch(LedgerTotals, sql, gateway))[0]
+    async def ledger_totals(self, gateway: str | None = None, since: datetime | None = None) -> LedgerTotals:
+        """The ledger summed over one gateway, or over all with the audit applied."""
+        sql = f"""SELECT {_TOTALS} FROM city_view.ledger
+            WHERE ($1::text IS NULL OR gateway = $1) AND ($2::timestamptz IS NULL OR last_seen >= $2)"""
+        totals = (await self._fetch(LedgerTotals, sql, gateway, since))[0]
+        return totals if gateway is not None else (await self.ledger_audit()).applied_to(totals)
+
+    async def ledger_audit(self) -> LedgerAudit:
+        """The last audit of every day, summed."""
+        return (await self._fetch(LedgerAudit, f"SELECT {_AUDIT} FROM city_view.ledger_audit"))[0]
 
     async def dead_letters(
         self, *, limit: int, reason: str | None = None, before: int | None = None
@@ -234,8 +248,10 @@ class Queries:
             record = await connection.fetchrow(_OVERVIEW, readings_topic)
         assert record is not None  # noqa: S101 - a SELECT without FROM always gives one row
         cursors = json.loads(record["cursors"])
+        audit = _audit(json.loads(record["audit"]))
         return Overview(
-            totals=LedgerTotals(**json.loads(record["totals"])),
+            totals=audit.applied_to(LedgerTotals(**json.loads(record["totals"]))),
+            audit=audit,
             cursors=tuple(
                 CursorRow(
                     row["partition"],
@@ -251,9 +267,20 @@ class Queries:
 
 
 _TOTALS = ", ".join(f"coalesce(sum({field.name}), 0)::bigint AS {field.name}" for field in fields(LedgerTotals))
+_AUDIT = ", ".join(
+    [f"coalesce(sum({name}), 0)::bigint AS {name}" for name in ("expected", "found", "removed", "missing", "doubled")]
+    + ["count(*)::int AS days", "min(at) AS oldest", "max(at) AS newest"]
+)
+
+
+def _audit(row: dict[str, Any]) -> LedgerAudit:
+    times = {key: datetime.fromisoformat(row[key]) for key in ("oldest", "newest") if row[key] is not None}
+    return LedgerAudit(**(row | times))
+
 
 _OVERVIEW = f"""
 SELECT (SELECT to_json(t) FROM (SELECT {_TOTALS} FROM city_view.ledger) t)::text AS totals,
+       (SELECT to_json(a) FROM (SELECT {_AUDIT} FROM city_view.ledger_audit) a)::text AS audit,
        (SELECT coalesce(json_agg(json_build_object('partition', partition, 'next_offset', next_offset,
                                                    'watermark', watermark, 'updated_at', updated_at)), '[]')
         FROM city.offsets WHERE topic = $1)::text AS cursors,

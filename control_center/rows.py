@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -149,6 +149,28 @@ class LedgerTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerAudit:
+    """Stored rows held against what the processors say they stored, summed over the days audited; see docs/ledger.md.
+
+    `missing`: stored and not there any more. `doubled`: rows that no processor stored. `removed`: gone with whole chunks (retention).
+    `oldest` and `newest` are the times of the least and the most recent audit of a day.
+    """
+
+    days: int = 0
+    expected: int = 0
+    found: int = 0
+    removed: int = 0
+    missing: int = 0
+    doubled: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+
+    def applied_to(self, totals: LedgerTotals) -> LedgerTotals:
+        """The totals of all gateways with what is missing counted as unaccounted instead of stored."""
+        return replace(totals, stored=totals.stored - self.missing, unaccounted=totals.unaccounted + self.missing)
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetterRow:
     """One refused payload with its reason. `payload`: at most its first `queries.PAYLOAD_BYTES`, of `payload_bytes` in all."""
 
@@ -175,9 +197,10 @@ class CursorRow:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything the status line needs, read in one query."""
+    """Everything the status line needs, read in one query; the audit is applied to the totals."""
 
     totals: LedgerTotals
+    audit: LedgerAudit
     cursors: tuple[CursorRow, ...]
     active_alarms: dict[str, int]
     devices: int

@@ -16,7 +16,7 @@ from control_center.api.payloads import StatusItem
 from control_center.live import LiveTail
 from control_center.metrics import LEDGER_STATES, SEVERITIES, ControlMetrics
 from control_center.queries import DATABASE_AWAY, Queries
-from control_center.rows import LedgerTotals, Overview
+from control_center.rows import LedgerAudit, LedgerTotals, Overview
 from control_center.stream import Hub
 
 _log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class StatusSampler:
 
     def current(self, now: datetime) -> StatusItem:
         """The last sample as the API gives it; zeros before the first."""
-        overview = self.overview or Overview(LedgerTotals(0, 0, 0, 0, 0, 0, 0, 0, 0), (), {}, 0)
+        overview = self.overview or Overview(LedgerTotals(0, 0, 0, 0, 0, 0, 0, 0, 0), LedgerAudit(), (), {}, 0)
         watermarks = [cursor.watermark for cursor in overview.cursors if cursor.watermark is not None]
         return StatusItem(
             lag_s=None if self.problem else self._live.lag_s(overview.cursors, now),
@@ -134,6 +134,7 @@ class StatusSampler:
 
     def _set_gauges(self, overview: Overview, status: StatusItem) -> None:
         self._metrics.unaccounted.set(overview.totals.unaccounted)
+        self._metrics.doubled.set(overview.audit.doubled)
         for state in LEDGER_STATES:
             self._metrics.ledger.labels(state).set(getattr(overview.totals, state))
         for severity in SEVERITIES:

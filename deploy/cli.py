@@ -16,13 +16,18 @@ COMMANDS = {
     "down": ("deploy.commands:down", "Stop the local stack."),
     "status": ("deploy.commands:status", "Show what runs and whether it is ready."),
     "demo": ("deploy.demo:demo", "Start the stack and replay a real city day."),
+    "chaos": ("deploy.chaos_commands:chaos", "Throw faults at a stack under load; score every reading."),
     "ingest": ("ingest.commands:ingest", "Take device messages in; decode, diagnose."),
     "process": ("processors.commands:process", "Turn readings into windows and conditions."),
     "migrate": ("processors.commands:migrate", "Create or update tables and topics."),
     "control": ("control_center.commands:control", "Serve the page, the API and the alarms."),
     "devices": ("control_center.commands:devices", "The device register: import, list, export."),
     "simulate": ("simulators.commands:simulate", "Publish a simulated or recorded city; score the result."),
-    "deadletters": ("ingest.commands:deadletters", "List refused payloads and retry them."),
+    "ledger": (
+        "control_center.ledger_commands:ledger",
+        "What became of every reading; exit 1 when any is unaccounted for.",
+    ),
+    "deadletters": ("deploy.dead_letters_commands:deadletters", "Refused payloads: list, show, retry."),
 }
 """Command -> where it is, and its line in `citynerve --help` (given here so that help imports nothing)."""
 

@@ -25,8 +25,8 @@ from processors.contract.rows import WindowRows
 from processors.cursors import Progress, fence, record_offset_gap, record_progress
 from processors.frame_sequence import FrameSequence
 from processors.judge import Judge
-from processors.ledger import LedgerKey
-from processors.ledger_store import load_sequences, write_ledger, write_letters, write_statements
+from processors.ledger import LedgerKey, stored_days
+from processors.ledger_store import load_sequences, write_ledger, write_letters, write_statements, write_stored_days
 from processors.ownership import Owned
 from processors.revision import Revision
 from processors.rollup import write_closing
@@ -205,6 +205,7 @@ class Checkpoint:
         settle(batch, columns.frame[outcome.new])
         done.stored, done.fell_back = int(outcome.new.sum()), outcome.fell_back
         kept = Columns(columns.series, columns.time_us, columns.values, flags, columns.frame).take(outcome.new)
+        await write_stored_days(self._connection, stored_days(kept.time_us, ready.partition[outcome.new]))
         np.maximum.at(self._table.column("last_time_us"), kept.series, kept.time_us)
         return Sorted(kept, ready.partition[outcome.new])
 

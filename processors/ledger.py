@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+
+_DAY_US = 86_400_000_000
+_FIRST_DAY = date(1970, 1, 1).toordinal()
+_PARTITIONS = 1 << 20  # more than any topic has: (day, partition) as one number
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,3 +49,12 @@ class Letter:
     mqtt_topic: str
     payload: bytes
     readings: int
+
+
+def stored_days(time_us: npt.NDArray[np.int64], partition: npt.NDArray[np.int32]) -> dict[tuple[date, int], int]:
+    """(UTC day of event time, partition) -> readings of a batch that were stored, in order of that key."""
+    keys, counts = np.unique(time_us // _DAY_US * _PARTITIONS + partition, return_counts=True)
+    return {
+        (date.fromordinal(_FIRST_DAY + key // _PARTITIONS), key % _PARTITIONS): count
+        for key, count in zip(keys.tolist(), counts.tolist(), strict=True)
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TypeAlias
 
 import asyncpg
@@ -142,6 +143,19 @@ async def write_statements(connection: Connection, statements: Sequence[Statemen
         [said.spooled for said in kept],
         [said.messages for said in kept],
         [said.partitions for said in kept],
+    )
+
+
+async def write_stored_days(connection: Connection, days: Mapping[tuple[date, int], int]) -> None:
+    """Count what the batch stored, by day and partition: what the audit holds the rows against."""
+    if not days:
+        return
+    await connection.execute(
+        "INSERT INTO city.stored_by_day AS s (day, partition, readings) SELECT * FROM unnest($1::date[], $2::int[], $3::bigint[]) "
+        "ON CONFLICT (day, partition) DO UPDATE SET readings = s.readings + excluded.readings",
+        [day for day, _ in days],
+        [partition for _, partition in days],
+        list(days.values()),
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from simulators.options import Duration, Moment, Speed
+from ingest.contract.moments import Moment
+from simulators.options import Duration, Speed
 
 
 @click.group()

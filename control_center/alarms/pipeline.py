@@ -83,7 +83,7 @@ class AlarmStages:
         if self.status.overview is None or self.status.problem is not None:
             return 0
         now = datetime.now(UTC)
-        change = watch.observe(self.status.overview.totals, now)
+        change = watch.observe(self.status.overview.totals, self.status.overview.audit, now)
         return self._count(await take_internal(connection, [change], now)) if change else 0
 
     async def _publish(self, changed: asyncio.Event) -> None:

@@ -16,12 +16,11 @@ router = APIRouter(prefix=API, tags=["ledger"])
 async def get_ledger(parts: PartsOf, gateway: Filter = None, limit: Limit = 100, cursor: Cursor = None) -> JsonResponse:
     """received = stored + duplicate + dead_letter + refused + in_flight + unaccounted, for each life of each gateway and in total."""
     key = cursor_key(cursor, "ledger", str, int)
-    totals = await parts.queries.ledger_totals(gateway)
+    totals, audit = await parts.queries.ledger_totals(gateway), await parts.queries.ledger_audit()
     rows = await parts.queries.ledger(limit=limit + 1, gateway=gateway, after=(key[0], key[1]) if key else None)
     items, more = cut(rows, limit)
-    return JsonResponse(
-        LedgerPage(totals, items, encode_cursor("ledger", items[-1].gateway, items[-1].epoch) if more else None)
-    )
+    following = encode_cursor("ledger", items[-1].gateway, items[-1].epoch) if more else None
+    return JsonResponse(LedgerPage(totals, audit, items, following))
 
 
 @router.get("/deadletters", response_model=Page[DeadLetterItem])

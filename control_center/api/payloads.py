@@ -16,6 +16,7 @@ from control_center.rows import (
     AlarmRow,
     DeadLetterRow,
     LastValue,
+    LedgerAudit,
     LedgerRow,
     LedgerTotals,
 )
@@ -96,9 +97,10 @@ class AlarmDetail(AlarmItem):
 
 @dataclass(frozen=True, slots=True)
 class LedgerPage:
-    """The ledger: totals over all lives asked for, and a page of them."""
+    """The ledger: totals over all lives asked for, and a page of them. Without a gateway asked for, the totals have the audit applied."""
 
     totals: LedgerTotals
+    audit: LedgerAudit
     items: list[LedgerRow]
     next_cursor: str | None
 

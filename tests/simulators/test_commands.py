@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy.cli import main
-from simulators.options import Moment, Speed, duration_s
+from ingest.contract.moments import Moment, duration_s
+from simulators.options import Speed
 
 
 def citynerve(*arguments: str, env: dict[str, str] | None = None) -> Result:
