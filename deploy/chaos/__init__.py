@@ -1,0 +1,1 @@
+"""Faults thrown at a whole stack under load, and the score of what became of every reading."""

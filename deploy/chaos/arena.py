@@ -1,0 +1,215 @@
+"""A stack of its own for faults: free ports, own folder, every line between two parts through a proxy."""
+
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from deploy.chaos.proxy import ProxyRoom, TcpProxy
+from deploy.local import kafka, postgresql
+from deploy.local.launch import migrate
+from deploy.local.places import stack_folder
+from deploy.local.ports import Ports, default_ports, is_free
+from deploy.local.provision import Programs
+from deploy.local.readiness import HOST
+from deploy.local.server import Place, Server
+from deploy.local.stack import LocalStack
+
+SERVERS = ("mosquitto", "kafka", "postgres")
+SERVICES = ("ingest", "process", "control")
+EDGES = (
+    ("simulator", "mosquitto"),
+    ("ingest", "mosquitto"),
+    ("ingest", "kafka"),
+    ("process", "kafka"),
+    ("process", "postgres"),
+    ("control", "kafka"),
+    ("control", "postgres"),
+)
+"""Client and server of each line."""
+_METRIC_BUDGET_S = 1.0
+_PORTS = range(22_000, 28_000)
+_SETTINGS = {
+    "CITYNERVE_MQTT__KEEPALIVE_S": "5",
+    "CITYNERVE_PROCESSORS__SESSION_TIMEOUT_MS": "6000",
+    "CITYNERVE_DATABASE__COMMAND_TIMEOUT_S": "8",
+}
+"""Shorter than the defaults, so that what only a deadline finds is found within a trial; the outcome may not depend on it."""
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody holds, below those the kernel gives to clients: a killed server must find its own free again."""
+    candidates = iter(random.sample(_PORTS, len(_PORTS)))
+    found: list[int] = []
+    while len(found) < count:
+        port = next(candidates)
+        if is_free(port):
+            found.append(port)
+    return found
+
+
+class ProxiedStack(LocalStack):
+    """A stack whose Kafka has one more listener for each client, advertised at that client's proxy.
+
+    Kafka tells its clients where it is: through one listener they would leave the proxy after the first answer.
+    """
+
+    def __init__(self, name: str, ports: Ports, folder: Path) -> None:
+        super().__init__(name, ports, folder)
+        self.listeners: dict[str, tuple[int, int]] = {}
+        """Client -> (port Kafka listens on, port it advertises)."""
+
+    def _start_server(self, server: Server, programs: Programs) -> str | None:
+        if server.name == "kafka":
+            server = replace(server, prepare=self._prepare_kafka)
+        return super()._start_server(server, programs)
+
+    def _prepare_kafka(self, place: Place, ports: Ports, programs: Programs) -> list[str]:
+        command = kafka.prepare(place, ports, programs)
+        own = {"PLAINTEXT": (ports.kafka_port, ports.kafka_port)}
+        own |= {client.upper(): listener for client, listener in self.listeners.items()}
+        listen = [f"{name}://{HOST}:{port}" for name, (port, _) in own.items()]
+        listen.append(f"CONTROLLER://{HOST}:{ports.kafka_controller_port}")
+        lines = [
+            "",
+            f"listeners={','.join(listen)}",
+            "advertised.listeners=" + ",".join(f"{name}://{HOST}:{port}" for name, (_, port) in own.items()),
+            "listener.security.protocol.map=" + ",".join(f"{name}:PLAINTEXT" for name in [*own, "CONTROLLER"]),
+        ]
+        with (place.run / "kafka.properties").open("a", encoding="utf-8") as file:  # the last of two equal keys counts
+            file.write("\n".join(lines) + "\n")
+        return command
+
+
+class Arena:
+    """The stack, its proxies and its services, for the `with` statement; gone with its folder afterwards.
+
+    `problems` collects what went wrong besides the score (a service that ended by itself).
+    """
+
+    def __init__(self) -> None:
+        parent = stack_folder("chaos").parent
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=parent))
+        folder.chmod(0o755)
+        names = list(default_ports("test"))
+        kafka_clients = [client for client, server in EDGES if server == "kafka"]
+        ports = _free_ports(len(names) + len(kafka_clients))
+        self._kafka_ports = dict(zip(kafka_clients, ports[len(names) :], strict=True))
+        self.stack = ProxiedStack(folder.name, Ports(**dict(zip(names, ports[: len(names)], strict=True))), folder)
+        self.folder = folder
+        self.problems: list[str] = []
+        self.fault_ended_s: float | None = None
+        self._kept = False
+        self._room = ProxyRoom()
+        self.lines: dict[tuple[str, str], TcpProxy] = {}
+        self.extra: dict[str, dict[str, str]] = {}
+        """Service -> settings a fault gave it."""
+
+    def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _build(self) -> None:
+        targets = {"mosquitto": self.stack.mqtt_port, "postgres": self.stack.postgres_port}
+        for client, server in EDGES:
+            port = self._kafka_ports[client] if server == "kafka" else targets[server]
+            self.lines[client, server] = self._room.proxy(server, port)
+        self.stack.listeners = {
+            client: (port, self.lines[client, "kafka"].port) for client, port in self._kafka_ports.items()
+        }
+        self.stack.write_settings()
+        self.stack.start_servers(SERVERS)
+        migrate(self.stack)
+        for service in SERVICES:
+            self.start(service)
+
+    def close(self) -> None:
+        """Stop everything and remove the folder, or with `keep` its data alone."""
+        self.stack.down()
+        self._room.close()
+        shutil.rmtree(self.folder / "data" if self._kept else self.folder, ignore_errors=True)
+
+    def keep(self) -> None:
+        """Let logs and ledgers stay when it is closed."""
+        self._kept = True
+
+    @property
+    def dsn(self) -> str:
+        """The database without a proxy, for who looks on."""
+        return self.stack.postgres_dsn()
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Settings that lead a client through its proxies."""
+        client = "process" if name == "process2" else name
+        found = dict(_SETTINGS)
+        if (client, "mosquitto") in self.lines:
+            found["CITYNERVE_MQTT__PORT"] = str(self.lines[client, "mosquitto"].port)
+        if (client, "kafka") in self.lines:
+            found["CITYNERVE_KAFKA__BOOTSTRAP"] = f"{HOST}:{self.lines[client, 'kafka'].port}"
+        if (client, "postgres") in self.lines:
+            found["CITYNERVE_DATABASE__DSN"] = postgresql.dsn(self.lines[client, "postgres"].port, postgresql.DATABASE)
+        return found | self.extra.get(name, {})
+
+    def start(self, name: str, *, wait: bool = True) -> None:
+        """Start a server or a service."""
+        if name in SERVERS:
+            self.stack.start_servers([name])
+        else:
+            self.stack.start_service(name, environment=self.environment(name), wait=wait)
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        self.stack.kill(name)
+
+    def terminate(self, name: str) -> None:
+        """SIGTERM; a part that needs more than its budget is a problem."""
+        started_s = time.monotonic()
+        if not self.stack.stop(name):
+            self.problems.append(f"{name} had to be killed {time.monotonic() - started_s:.0f} s after SIGTERM")
+
+    def set_settings(self, name: str, extra: Mapping[str, str]) -> None:
+        """Let a service be started with other settings from now on."""
+        self.extra[name] = dict(extra)
+
+    def over(self) -> None:
+        """The fault ends now; what follows is recovery. The first call counts."""
+        if self.fault_ended_s is None:
+            self.fault_ended_s = time.monotonic()
+
+    def mend(self) -> None:
+        """Start what ended by itself, and say so: a supervisor would do it, but nothing of ours should need one."""
+        for name in (*SERVERS, *SERVICES):
+            if name not in self.stack.records:
+                self.problems.append(f"{name} ended by itself")
+                self.start(name)
+
+    def metric(self, name: str, metric: str) -> float | None:
+        """A service's gauge (the largest of its series); None where it does not answer."""
+        port = {"ingest": self.stack.ports.ingest_port, "process": self.stack.ports.processor_port}[name]
+        try:
+            text = httpx.get(f"http://{HOST}:{port}/metrics", timeout=_METRIC_BUDGET_S, trust_env=False).text
+        except httpx.HTTPError:
+            return None
+        values = [
+            float(line.rpartition(" ")[2])
+            for line in text.splitlines()
+            if line.startswith((f"{metric} ", f"{metric}{{"))
+        ]
+        return max(values, default=0.0)

@@ -1,0 +1,89 @@
+"""The table of faults: name -> what it is, and what does it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deploy.chaos.arena import EDGES, SERVERS, SERVICES, Arena
+from deploy.chaos.line_faults import HoldLock, TerminateBackends, UnderWeather
+from deploy.chaos.process_faults import (
+    Freeze,
+    FullSpool,
+    KillDuringFreeze,
+    KillDuringRebalance,
+    KillPair,
+    KillTwice,
+    RebalanceStorm,
+    Terminate,
+)
+
+_LINE_S = 10.0
+"""Longer than the arena's keep-alives, session and command timeouts: a line that is away for less would prove nothing."""
+_SLOW_S = 15.0
+_LATENCY_S = 0.5
+_BYTES_PER_S = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: a sentence for a person, and the act, which returns when the fault is over and everything was started again."""
+
+    description: str
+    act: Callable[[Arena], None]
+
+
+def _process_faults() -> dict[str, Fault]:
+    found = {f"kill-{name}": Fault(f"kill -9 of {name}, twice", KillTwice(name)) for name in (*SERVICES, *SERVERS)}
+    found |= {f"stop-{name}": Fault(f"SIGTERM of {name}, restart", Terminate(name)) for name in (*SERVICES, *SERVERS)}
+    return found | {
+        "freeze-process": Fault(
+            "a processor frozen past its session timeout beside a second one", Freeze("process", "process2")
+        ),
+        "freeze-ingest": Fault("the gateway frozen past its keep-alive", Freeze("ingest")),
+        "freeze-kafka": Fault("Kafka frozen", Freeze("kafka")),
+        "freeze-postgres": Fault("PostgreSQL frozen", Freeze("postgres")),
+        "freeze-mosquitto": Fault("Mosquitto frozen", Freeze("mosquitto")),
+        "rebalance-storm": Fault("a second processor joins and leaves every 5 s for a minute", RebalanceStorm(60.0)),
+        "pair-mosquitto-ingest": Fault("broker and gateway killed together", KillPair("mosquitto", "ingest")),
+        "pair-kafka-frozen-process": Fault("Kafka killed while a processor is frozen", KillDuringFreeze("kafka")),
+        "pair-postgres-rebalance": Fault(
+            "PostgreSQL killed while processors join and leave", KillDuringRebalance("postgres")
+        ),
+        "pair-spool-kafka-ingest": Fault(
+            "Kafka away until the spool is full, the gateway killed then, Kafka back", FullSpool()
+        ),
+    }
+
+
+def _line_faults() -> dict[str, Fault]:
+    found: dict[str, Fault] = {}
+    for edge in EDGES:
+        name, line = f"{edge[0]}-{edge[1]}", f"between {edge[0]} and {edge[1]}"
+        found |= {
+            f"cut-{name}": Fault(f"line cut {line}", UnderWeather(edge, _LINE_S, cut=True)),
+            f"hole-{name}": Fault(f"black hole {line}", UnderWeather(edge, _LINE_S * 1.5, black_hole=True)),
+            f"slow-{name}": Fault(f"500 ms latency {line}", UnderWeather(edge, _SLOW_S, latency_s=_LATENCY_S)),
+            f"narrow-{name}": Fault(f"20 kB/s {line}", UnderWeather(edge, _SLOW_S, bytes_per_s=_BYTES_PER_S)),
+            f"reset-{name}": Fault(f"connections reset in mid-packet {line}", UnderWeather(edge, _LINE_S, resets=3)),
+        }
+    return found
+
+
+def _lost_answers() -> dict[str, Fault]:
+    return {
+        "lost-commit": Fault(
+            "every 4th answer to a processor's COMMIT lost",
+            UnderWeather(("process", "postgres"), _SLOW_S, lose_every=4),
+        ),
+        "lost-produce": Fault(
+            "every 20th answer to the gateway's produce lost", UnderWeather(("ingest", "kafka"), _SLOW_S, lose_every=20)
+        ),
+        "lost-puback": Fault(
+            "every 200th PUBACK to a device lost", UnderWeather(("simulator", "mosquitto"), _SLOW_S, lose_every=200)
+        ),
+        "backends": Fault("busy backends terminated for a minute", TerminateBackends(60.0)),
+        "lock": Fault("the table of cursors locked for 30 s", HoldLock(30.0)),
+    }
+
+
+FAULTS: dict[str, Fault] = _process_faults() | _lost_answers() | _line_faults()
+"""Every fault by its name."""

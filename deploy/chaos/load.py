@@ -1,0 +1,91 @@
+"""The load and the oracle: the city simulator as a process that no fault touches, writing down what the broker promised."""
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from deploy.chaos.arena import Arena
+from deploy.demo_figures import Sent, SentReader
+from deploy.local.processes import clean_environment
+from deploy.local.services import citynerve_command
+from deploy.local.trouble import Trouble
+
+DEVICES = 5800
+"""A tenth of a second of wall time is a second of theirs at 600 messages a second: dozens of trials fit into one day."""
+_DRAIN_S = 120
+_BACK = timedelta(hours=22)
+_READ_BUDGET_S = 5.0
+
+
+class Load:
+    """One trial's simulator. Each goes on in event time where the one before ended, so that windows close as they do in life."""
+
+    def __init__(self, arena: Arena, number: int, rate: float, starts: datetime | None) -> None:
+        self.ledger = arena.folder / f"trial-{number}.ledger"
+        self._starts = starts or (datetime.now(UTC) - _BACK).replace(microsecond=0)
+        command = citynerve_command(
+            "simulate", "city", "--devices", str(DEVICES), "--seed", "1", "--speed", "max", "--rate", str(rate), "--json",
+            "--from", f"{self._starts:%Y-%m-%dT%H:%M:%SZ}", "--ledger", str(self.ledger),
+        )  # fmt: skip
+        environment = {
+            "CITYNERVE_CONFIG": str(arena.stack.settings_file),
+            "CITYNERVE_SIMULATORS__DRAIN_S": str(_DRAIN_S),
+            **arena.environment("simulator"),
+        }
+        log = arena.stack.place.logs / "simulator.log"
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                command, env=clean_environment(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=errors, text=True, start_new_session=True,
+            )  # fmt: skip
+        assert self._process.stdout is not None  # noqa: S101 - narrows for mypy: it was opened as a pipe
+        self._reader = SentReader(self._process.stdout)
+
+    @property
+    def sent(self) -> Sent:
+        """Its newest word."""
+        return self._reader.sent
+
+    @property
+    def reached(self) -> datetime:
+        """Event time up to which the city has spoken; the next trial starts a little later."""
+        said = self.sent.event_time
+        reached = datetime.fromisoformat(said) if said else self._starts
+        return max(reached, self._starts) + timedelta(seconds=1)
+
+    def wait_for(self, readings: int, budget_s: float) -> None:
+        """Wait until so many readings are acknowledged; raises Trouble where they are not within the budget."""
+        ends_s = time.monotonic() + budget_s
+        while self.sent.acked_readings < readings:
+            if time.monotonic() > ends_s or self._process.poll() is not None:
+                msg = f"the simulator had {self.sent.acked_readings} of {readings} readings acknowledged after {budget_s:.0f} s"
+                raise Trouble(f"{msg}: {self.sent.trouble or 'it gave no reason'}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """No more messages; wait until each sent one is acknowledged. Raises Trouble where some never are."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(_DRAIN_S + 10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+        self._reader.wait(_READ_BUDGET_S)
+        if self.sent.unanswered_readings:
+            msg = f"{self.sent.unanswered_readings} readings were never acknowledged: {self.sent.trouble or 'no reason given'}"
+            raise Trouble(msg)
+
+    def end(self) -> None:
+        """Make sure that the simulator is gone, after trouble."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def remove(self) -> None:
+        """Remove the ledger file."""
+        self.ledger.unlink(missing_ok=True)
