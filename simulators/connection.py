@@ -28,7 +28,10 @@ _NOT_TAKEN = frozenset({NO_SUBSCRIBER, 151})
 _HOPELESS = frozenset({132, 133, 134, 135, 138, 140})
 """Answers to CONNECT that no waiting mends: protocol, client id, credentials, authorisation, banned, authentication method."""
 PACKET_TOO_LARGE = 149
+_REFUSED = 128
 _LONGEST_PAUSE_S = 5.0
+_BARRIER = "citynerve/barrier"
+"""A filter nobody subscribes to: unsubscribing from it changes nothing, and the broker must answer."""
 _SESSION_EXPIRY_S = 300
 
 
@@ -55,7 +58,9 @@ class Answer:
 class Connection:
     """Keeps at most `in_flight` messages unanswered; re-sends what was not taken; reconnects for as long as it is polled.
 
-    After a lost connection paho sends its unanswered messages again, flagged as duplicates: they are never published a second time here.
+    A PUBACK is believed once the broker has answered something sent after it: Mosquitto acknowledges a message a moment before it commits
+    it, and a kill in between loses it (docs/local-stack.md). The question is an UNSUBSCRIBE that changes nothing. When the connection is
+    lost, messages whose PUBACK is not believed are published again; those unanswered paho sends again, flagged as duplicates.
     """
 
     def __init__(self, settings: MqttSettings, client_id: str, *, in_flight: int, retry_s: float) -> None:
@@ -63,6 +68,9 @@ class Connection:
         self._flying: dict[int, Outgoing] = {}
         self._held: list[Outgoing] = []
         self._answers: deque[Answer] = deque()
+        self._unsure: list[Answer] = []
+        self._asked: list[Answer] = []
+        self._barrier_mid: int | None = None
         self._pause_s, self._probe_at_s, self._probing, self._release = retry_s, 0.0, False, False
         self._reconnect_pause_s, self._reconnect_at_s = 0.1, 0.0
         self._largest_packet = 268_435_455
@@ -92,12 +100,13 @@ class Connection:
             self._on_disconnect,
             self._on_publish,
         )
+        client.on_unsubscribe = self._on_barrier
         return client
 
     @property
     def unanswered(self) -> int:
-        """Messages in flight or held back."""
-        return len(self._flying) + len(self._held)
+        """Messages in flight, held back, or with a PUBACK not yet believed."""
+        return len(self._flying) + len(self._held) + len(self._unsure) + len(self._asked)
 
     @property
     def held(self) -> int:
@@ -107,7 +116,8 @@ class Connection:
     @property
     def unanswered_readings(self) -> int:
         """Readings of the unanswered messages."""
-        return sum(message.readings for message in [*self._flying.values(), *self._held])
+        unsure = (answer.message for answer in [*self._unsure, *self._asked])
+        return sum(message.readings for message in [*self._flying.values(), *self._held, *unsure])
 
     @property
     def ready(self) -> bool:
@@ -152,6 +162,7 @@ class Connection:
                 self._client.loop_write()
         self._client.loop_misc()
         self._send_held()
+        self._ask_barrier()
 
     def close(self) -> None:
         """Say goodbye; what is unanswered stays so."""
@@ -194,6 +205,20 @@ class Connection:
         else:
             self._held = waiting
 
+    def _ask_barrier(self) -> None:
+        """Ask the broker anything after the PUBACKs that came: its answer makes them good."""
+        if self._unsure and self._barrier_mid is None and self.connected:
+            error, mid = self._client.unsubscribe(_BARRIER)
+            if error == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._barrier_mid, self._asked, self._unsure = mid, self._unsure, []
+
+    def _on_barrier(
+        self, _client: Client, _data: Any, mid: int, _reasons: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        if mid == self._barrier_mid:
+            self._answers.extend(self._asked)
+            self._barrier_mid, self._asked = None, []
+
     def _again(self, message: Outgoing) -> bool:
         if self.publish(replace(message, sends=message.sends + 1)):
             return True
@@ -222,6 +247,11 @@ class Connection:
         self, _client: Client, _data: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         self.connected, self._probing = False, False
+        doubtful = [answer.message for answer in [*self._asked, *self._unsure]]
+        self._barrier_mid, self._asked, self._unsure = None, [], []
+        if doubtful:
+            self.resent_readings += sum(message.readings for message in doubtful)
+            self._held, self._release = doubtful + self._held, True
         if not self.trouble.startswith("hopeless"):
             self.trouble = f"disconnected: {reason}"
 
@@ -238,7 +268,8 @@ class Connection:
             self._probe_at_s = time.monotonic() + self._pause_s
             self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S) if probing else self._pause_s
             return
-        self._answers.append(Answer(message, reason.value, _now_us()))
+        answer = Answer(message, reason.value, _now_us())
+        (self._answers if reason.value >= _REFUSED else self._unsure).append(answer)
         if probing:  # the others follow from `poll`: paho's locks are held in here
             self._pause_s, self._release = self._first_pause_s, True
 
