@@ -18,7 +18,7 @@ from ingest.contract.reading import DEVICE_MAX_BYTES, Flag
 from ingest.contract.rejects import Reject, RejectReason
 from ingest.contract.sensor_kinds import METRICS, conversion
 from ingest.contract.topics import partition_of
-from ingest.decoders.columns import Columns, RefusedError, VendorValue
+from ingest.decoders.columns import NAME_LIMIT, Columns, RefusedError, VendorValue
 from ingest.decoders.timestamps import YEAR_1971_US
 from ingest.device_profile import DeviceProfile, MetricRule, metric_of
 
@@ -107,6 +107,10 @@ class Catalogue:
 
     def intern(self, key: tuple[str, str, str | None, str | None], profile: DeviceProfile) -> int:
         """Work out a channel seen for the first time."""
+        key = _shortened(key)
+        known = self._keys.get(key)
+        if known is not None:
+            return known
         number = len(self._keys)
         if number == len(self.rows):
             self.rows = np.concatenate([self.rows, np.zeros(number, _CHANNEL)])
@@ -136,6 +140,10 @@ class Catalogue:
 
     @staticmethod
     def _judge_name(profile: DeviceProfile, name: str | None, unit: str | None) -> Reject | MetricRule | str:
+        if name is not None and len(name) > NAME_LIMIT:
+            return Reject(
+                RejectReason.UNKNOWN_METRIC, f"metric name longer than {NAME_LIMIT} characters: {name[:40]!r}..."
+            )
         rule = profile.rule_of(name, unit)
         if rule is None:
             what = f"metric {name[:80]!r}" if name is not None else f"a value in {unit!r} without a name"
@@ -188,6 +196,13 @@ class _Channels:
         key = (self.profile.name, *name)
         found = self.known(key)
         return found if found is not None else self.catalogue.intern(key, self.profile)
+
+
+def _shortened(key: tuple[str, str, str | None, str | None]) -> tuple[str, str, str | None, str | None]:
+    """What is kept of a channel: a name too long is refused by its beginning already, and whole ones would fill memory (200 kB each)."""
+    profile, device, name, unit = key
+    most = NAME_LIMIT + 1
+    return profile, device[:most], name and name[:most], unit and unit[:most]
 
 
 def _code(codes: dict[str, int], names: list[str], name: str) -> int:

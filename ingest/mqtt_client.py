@@ -18,6 +18,11 @@ from ingest.mqtt_packets import MalformedStreamError, Message, OtherPacket, Pack
 _CHUNK_BYTES = 262_144
 _PUBACK = 0x40
 _DISCONNECT = b"\xe0\x00"
+_ONCE = {0x20: "CONNACK", 0x90: "SUBACK"}
+"""Packets a gateway awaits once a connection. More of them would each subscribe again, or log again."""
+_ANY_TIME = (0xD0, 0xE0)
+"""PINGRESP and DISCONNECT. A gateway publishes nothing and uses no QoS 2: whatever else comes is a broker gone wrong, and paho would
+answer a flood of it (PUBREL by PUBCOMP) into a queue without a bound."""
 
 
 class BatchingClient(paho.Client):
@@ -34,10 +39,15 @@ class BatchingClient(paho.Client):
         self._on_messages = on_messages
         self._reader = PacketReader(max_payload)
         self.last_packet = time.monotonic()
+        self.fault = ""
+        """What the peer sent that ended the connection; empty where it did nothing wrong."""
+        self._seen: set[int] = set()
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect anew; bytes of the old connection are forgotten with it. Blocks while connecting."""
         self._reader = PacketReader(self._max_payload, self._reader.topics)
+        self.fault = ""
+        self._seen.clear()
         return super().reconnect()
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:  # noqa: ARG002 - paho's signature
@@ -57,7 +67,8 @@ class BatchingClient(paho.Client):
     def _handle_chunk(self, chunk: bytes) -> MQTTErrorCode:
         try:
             messages, others = self._reader.feed(chunk)
-        except MalformedStreamError:
+        except MalformedStreamError as error:
+            self.fault = f"the broker sent no MQTT 5: {error}"
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         # CONNACK comes first on a connection and SUBACK carries no data: handling control packets before messages keeps their meaning
         for packet in others:
@@ -69,14 +80,25 @@ class BatchingClient(paho.Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_control(self, packet: OtherPacket) -> MQTTErrorCode:
+        if packet.command not in _ANY_TIME and (packet.command not in _ONCE or packet.command in self._seen):
+            what = _ONCE.get(packet.command, f"a packet that begins with {packet.command:#04x}")
+            self.fault = f"the broker sent {what} {'again' if packet.command in _ONCE else 'to a subscriber'}"
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        self._seen.add(packet.command)
         self._in_packet["command"] = packet.command
         self._in_packet["packet"] = bytearray(packet.body)
         self._in_packet["remaining_length"] = len(packet.body)
         self._in_packet["pos"] = 0
         try:
-            return self._packet_handle()
-        except Exception:  # paho raises struct.error, IndexError, MQTTException and its own type on broken packets
+            rc = self._packet_handle()
+        except (
+            Exception
+        ) as error:  # paho raises struct.error, IndexError, MQTTException and its own type on broken packets
+            self.fault = (
+                f"the broker sent a broken packet that begins with {packet.command:#04x}: {type(error).__name__}"
+            )
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return MQTTErrorCode.MQTT_ERR_PROTOCOL if self.fault else rc
 
     def acknowledge(self, mids: list[int]) -> MQTTErrorCode:
         """PUBACK all of them, in this order, in one write."""

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 PUBLISH = 0x30
+_MOST_CONTROL_BYTES = 262_144
+"""A packet that is no PUBLISH is gathered whole: a broker that announces 256 MB of one would have it all in memory."""
+_LONGEST_REMEMBERED_TOPIC = 500
 _PUBACK_HEAD = b"\x40\x02"
 
 
@@ -74,9 +77,11 @@ class PacketReader:
                 if wide is None:
                     break
                 length, body = wide
+            command = data[at]
+            if length > _MOST_CONTROL_BYTES and command & 0xF0 != PUBLISH:
+                raise MalformedStreamError(f"a packet of type {command >> 4} that announces {length} bytes")
             if body + length > end:
                 break
-            command = data[at]
             if command & 0xF0 == PUBLISH:
                 messages.append(self._publish(command, data, body, body + length))
             else:
@@ -117,6 +122,8 @@ class PacketReader:
         topic = self.topics.get(raw)
         if topic is None:
             topic = raw.decode("utf-8", "backslashreplace")
+            if len(raw) > _LONGEST_REMEMBERED_TOPIC:
+                return topic
             if len(self.topics) >= 100_000:  # a flood of invented topics must not fill memory
                 self.topics.clear()
             self.topics[raw] = topic

@@ -60,6 +60,7 @@ class MqttSource:
         self._reading = False
         self._taking = True
         self._subscribed = False
+        self._subscribe_mid: int | None = None
         self._trouble = "not connected to the MQTT broker yet"
         self._held_bytes = 0
         self.on_session: Callable[[], None] = lambda: None
@@ -222,11 +223,16 @@ class MqttSource:
             self._metrics.mqtt_connects.labels("session_lost").inc()
             log.error("the MQTT broker has forgotten this gateway's session: what it kept for us is lost")
         self._trouble = "subscribing"
-        client.subscribe([(topic, SubscribeOptions(qos=1, retainHandling=1)) for topic in self._filters])
+        _, self._subscribe_mid = client.subscribe(
+            [(topic, SubscribeOptions(qos=1, retainHandling=1)) for topic in self._filters]
+        )
 
     def _on_subscribe(
-        self, _client: paho.Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _properties: Properties | None
+        self, _client: paho.Client, _userdata: Any, mid: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
+        if mid != self._subscribe_mid:
+            self._client.fault = f"the broker sent SUBACK for packet id {mid}, which was not used"
+            return
         refused = [
             topic for topic, reason in zip(self._filters, reasons, strict=False) if reason.value != _GRANTED_QOS1
         ]
@@ -248,11 +254,12 @@ class MqttSource:
         _properties: Properties | None,
     ) -> None:
         self._forget_connection()
-        self._trouble = f"the MQTT connection was lost: {reason}"
+        why = self._client.fault or str(reason)
+        self._trouble = f"the MQTT connection was lost: {why}"
         self._dropped.set()
         if self._taking:
             self._metrics.mqtt_connects.labels("lost").inc()
-            log.warning("MQTT disconnected", extra={"fields": {"reason": str(reason)}})
+            log.warning("MQTT disconnected", extra={"fields": {"reason": why}})
 
     def _on_socket_close(self, _client: paho.Client, _userdata: Any, sock: Any) -> None:
         # before the system can give the number to another socket

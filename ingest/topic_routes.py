@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ingest.settings import Route
 
-_MOST_REMEMBERED = 200_000
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 200_000, 500
+"""Topics and their characters: an MQTT topic may have 65,535 bytes, and 200,000 invented ones of those would be 13 GB."""
 
 
 class TopicRoutes:
@@ -23,7 +24,8 @@ class TopicRoutes:
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
         found = next((route for route in self._routes if matches(route.topic, topic)), None)
-        self._known[topic] = found
+        if len(topic) <= _LONGEST_REMEMBERED:
+            self._known[topic] = found
         return found
 
 

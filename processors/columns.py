@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -157,6 +157,9 @@ def _letters(body: bytes, header: FrameHeader) -> list[DeadLetter]:
     total = sum(letter.readings for letter in letters)
     if total != header.count or any(letter.readings < 1 for letter in letters):
         raise FrameError(f"the header counts {header.count} readings, the letters stand for {total}")
+    for letter in letters:
+        if "\0" in f"{letter.reason}{letter.detail}{letter.mqtt_topic}" or abs(letter.received_us) > _MAX_NUMBER:
+            raise FrameError("a letter with NUL in its texts or an impossible time")
     return letters
 
 
@@ -167,7 +170,7 @@ def _statement(body: bytes) -> Statement:
             name: int(said[name])
             for name in ("epoch", "at_us", "received", "refused", "acked_kafka", "spooled", "messages")
         }
-        partitions = [
+        partitions: list[dict[str, Any]] = [
             {
                 "topic": str(p["topic"]),
                 "partition": int(p["partition"]),
@@ -177,15 +180,19 @@ def _statement(body: bytes) -> Statement:
             for p in said["partitions"]
         ]
         gateway = str(said["gateway"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise FrameError(f"not a custody statement: {type(error).__name__} {error}") from None
-    if (
-        not 0 < len(gateway.encode(errors="replace")) <= 200
-        or "\0" in gateway
-        or max(map(abs, numbers.values())) > _MAX_NUMBER
-    ):
-        raise FrameError("a custody statement with an impossible gateway name or number")
-    return Statement(gateway=gateway, partitions=json.dumps(partitions).replace("\\u0000", ""), **numbers)
+    found = [*numbers.values(), *(p[name] for p in partitions for name in ("partition", "acked", "offset"))]
+    if not all(map(_storable_name, (gateway, *(p["topic"] for p in partitions)))) or max(map(abs, found)) > _MAX_NUMBER:
+        raise FrameError("a custody statement with an impossible name or number")
+    return Statement(gateway=gateway, partitions=json.dumps(partitions), **numbers)
+
+
+def _storable_name(name: str) -> bool:
+    """1 to 249 bytes (Kafka's longest topic) that PostgreSQL takes: no NUL, and no half of a surrogate pair, which JSON can hold."""
+    return 0 < len(name.encode(errors="replace")) <= 249 and not any(
+        character == "\0" or "\ud800" <= character <= "\udfff" for character in name
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,7 @@ def _from_ipc(body: bytes, schema: pa.Schema) -> pa.RecordBatch:
         batch = batches[0]
         # full: also walks dictionary codes and offsets, so that a flipped bit is an error here and never a read past a buffer
         batch.validate(full=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowIndexError, OSError, ValueError) as error:
+    except (pa.ArrowException, MemoryError, OSError, ValueError) as error:
         if isinstance(error, FrameError):
             raise
         raise FrameError(f"not an Arrow stream: {error}") from None

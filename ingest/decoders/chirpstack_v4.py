@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ingest.contract.rejects import RejectReason
-from ingest.decoders.columns import Arrival, Columns, RefusedError
+from ingest.decoders.columns import Arrival, Columns, RefusedError, joined
 from ingest.decoders.json_text import MAX_DEPTH, parse_typed
 from ingest.decoders.timestamps import reading_time
 
@@ -156,10 +156,10 @@ class _Writer:
             stamp, time_key = self._own_time(value, stamp, depth)
             for key, item in value.items():
                 if key != time_key:
-                    self._flatten(f"{name}.{key}" if name else key, item, stamp, depth + 1)
+                    self._flatten(joined(name, key) if name else key, item, stamp, depth + 1)
         elif isinstance(value, list):
             for index, item in enumerate(value):
-                self._flatten(f"{name}.{index}", item, stamp, depth + 1)
+                self._flatten(joined(name, str(index)), item, stamp, depth + 1)
         elif value is not None:
             self._out.add(self._device, name or "value", None, stamp[0], value, stamp[1])
 

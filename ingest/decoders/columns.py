@@ -9,7 +9,18 @@ from ingest.contract.rejects import Reject, RejectReason
 TIME_LIMIT_US = 2**62
 """Times are clamped to +-146,000 years, so that an absurd one is refused by admission and never overflows an int64 column."""
 
+NAME_LIMIT = 200
+"""Longest metric name and unit in characters; the catalogue refuses longer ones, and keeps only the beginning of what it refused."""
+
 VendorValue = float | int | bool | str | None
+
+
+def joined(above: str, name: str) -> str:
+    """The dotted name of a nested member, cut one character past the limit so that it is refused as too long.
+
+    Whole, 65,000 members of an object under one key of 130 kB would take 8 GB: the key is repeated in every name.
+    """
+    return f"{above[: NAME_LIMIT + 1]}.{name[: NAME_LIMIT + 1]}"[: NAME_LIMIT + 1]
 
 
 class RefusedError(Exception):

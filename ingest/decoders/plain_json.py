@@ -13,7 +13,7 @@ from datetime import tzinfo
 from typing import Any
 
 from ingest.contract.rejects import RejectReason
-from ingest.decoders.columns import Arrival, Columns, RefusedError
+from ingest.decoders.columns import Arrival, Columns, RefusedError, joined
 from ingest.decoders.json_text import parse
 from ingest.decoders.timestamps import TimeUnit, reading_time
 
@@ -187,7 +187,7 @@ class _Walk:
             self.add(here, name, self._unit(found), found[value_key])
             return
         for key, value in found.items():
-            dotted = f"{name}.{key}"
+            dotted = joined(name, key)
             if isinstance(value, dict):
                 self._nested(place, dotted, value)
             elif isinstance(value, int | float) and (not self._mapping.only or dotted in self._mapping.only):

@@ -27,6 +27,9 @@ VERSION = 10
 RELATIVE_BELOW_S = 2**28
 """Times under 2**28 seconds are relative to now (RFC 8428 section 4.5.3)."""
 
+LONGEST_NAME = 1000
+"""Characters of a resolved name. A base name is repeated in every record's: 5,000 records under one of 128 kB would take 640 MB."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*", re.ASCII)
 _DEVICE_URN = re.compile(r"(urn:dev:[^:]+:[^:]+)(?::(.*))?", re.ASCII)
 _SEPARATORS = ":/_.-"
@@ -209,6 +212,10 @@ def split_name(base: str, name: str, topic_device: str, knows: Callable[[str], b
     whole = base + name
     if not whole:
         raise RefusedError(RejectReason.BAD_SCHEMA, "a record has no name")
+    if len(whole) > LONGEST_NAME:
+        raise RefusedError(
+            RejectReason.BAD_SCHEMA, f"a name of {len(whole)} characters, {whole[:40]!r}...; at most {LONGEST_NAME}"
+        )
     if _NAME.fullmatch(whole) is None:
         raise RefusedError(RejectReason.BAD_SCHEMA, f"name {whole[:80]!r} has characters RFC 8428 does not allow")
     urn = _DEVICE_URN.fullmatch(whole)
