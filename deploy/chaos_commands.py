@@ -83,16 +83,23 @@ def _run(order: Iterator[str], rate: float) -> "list[Result]":
 
     results: list[Result] = []
     with Arena() as arena:
-        trials = Trials(arena, Plan(rate=rate))
+        trials = Trials(arena)
         try:
             for name in order:
-                results.append(trials.run(name))  # noqa: PERF401 - what there is must be kept when Ctrl-C comes
+                results.append(trials.run(name, Plan(rate=rate)))
+                _remove_ledger(results[-1])
         except KeyboardInterrupt:
             say("stopped by hand; what was found until now follows")
         if not all(result.passed for result in results):
             arena.keep()
             say(f"the logs and the ledgers of what failed stay in {arena.folder}")
     return results
+
+
+def _remove_ledger(result: "Result") -> None:
+    """A long run would fill the disk; a ledger that shows a loss stays."""
+    if result.passed and result.ledger is not None:
+        result.ledger.unlink()
 
 
 def _tell(results: "list[Result]", seed: int, took_s: float, *, as_json: bool, report: Path | None) -> None:

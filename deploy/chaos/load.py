@@ -85,7 +85,3 @@ class Load:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait(10)
-
-    def remove(self) -> None:
-        """Remove the ledger file."""
-        self.ledger.unlink(missing_ok=True)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -23,7 +25,7 @@ from simulators.settings import ScoreDatabase
 RECOVERY_BUDGET_S = 120.0
 SETTLE_BUDGET_S = 90.0
 SCORE_WAIT_S = 60.0
-CALM_SAMPLES = 3
+CALM_SAMPLES = 4
 """In a row: one look may fall into a moment of luck."""
 _BEHIND_S = 2.0
 """Recovered means: of what devices were promised, at most so many seconds of load have no place yet."""
@@ -53,6 +55,8 @@ class Result:
     began_s: float = 0.0
     ended_s: float = 0.0
     samples: Sequence[Sample] = ()
+    ledger: Path | None = None
+    """What the simulator wrote down."""
     totals: Totals = field(default_factory=Totals)
     score: Score | None = None
     problems: list[str] = field(default_factory=list)
@@ -66,22 +70,22 @@ class Result:
 class Trials:
     """Trials one after the other on one arena."""
 
-    def __init__(self, arena: Arena, plan: Plan) -> None:
-        self._arena, self._plan = arena, plan
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
         self._number = 0
         self._reached: datetime | None = None
 
-    def run(self, name: str) -> Result:
+    def run(self, name: str, plan: Plan) -> Result:
         """Throw one fault; what goes wrong is in the result, not raised."""
         result = Result(name)
         self._arena.problems.clear()
         self._arena.fault_ended_s = None
         self._number += 1
         sampler = Sampler(self._arena)
-        load = Load(self._arena, self._number, self._plan.rate, self._reached)
+        load = Load(self._arena, self._number, plan.rate, self._reached)
         sampler.start(lambda: load.sent)
         try:
-            self._under_load(result, load, sampler)
+            self._under_load(result, load, sampler, plan)
             self._settle(result, load, sampler)
         except Trouble as trouble:
             result.problems.append(str(trouble))
@@ -95,8 +99,8 @@ class Trials:
         say(f"{name}: {'survived' if result.passed else 'NOT SURVIVED: ' + _failure(result)}")
         return result
 
-    def _under_load(self, result: Result, load: Load, sampler: Sampler) -> None:
-        load.wait_for(self._plan.before, _FIRST_LOAD_BUDGET_S)
+    def _under_load(self, result: Result, load: Load, sampler: Sampler, plan: Plan) -> None:
+        load.wait_for(plan.before, _FIRST_LOAD_BUDGET_S)
         result.began_s = time.monotonic()
         say(f"{result.fault}: {FAULTS[result.fault].description}")
         try:
@@ -108,7 +112,7 @@ class Trials:
         result.recovery_s = self._recovered(sampler, result.ended_s)
         if result.recovery_s is None:
             result.problems.append(f"not back to normal {RECOVERY_BUDGET_S:.0f} s after the fault's end")
-        load.wait_for(self._plan.at_least, RECOVERY_BUDGET_S)
+        load.wait_for(plan.at_least, RECOVERY_BUDGET_S)
 
     def _recovered(self, sampler: Sampler, since_s: float) -> float | None:
         """Seconds from the fault's end until what devices send is placed as fast as it comes."""
@@ -138,13 +142,15 @@ class Trials:
 
     def _score(self, result: Result, load: Load) -> None:
         """Hold the database against what the broker promised, also after trouble."""
-        ledger = read(load.ledger)
-        database = ScoreDatabase(dsn=SecretStr(self._arena.dsn))
-        score = asyncio.run(score_when_settled(ledger, database, SCORE_WAIT_S))
-        result.score, result.readings = score, score.acked
+        score = score_of(self._arena, load.ledger)
+        result.score, result.readings, result.ledger = score, score.acked, load.ledger
         result.lost, result.doubled, result.wrong = score.lost, score.doubled, score.wrong
-        if result.passed:
-            load.remove()
+
+
+def score_of(arena: Arena, ledger: Path, wait_s: float = SCORE_WAIT_S) -> Score:
+    """The score of one trial's ledger as soon as it is clean, or as it stands after `wait_s`."""
+    database = ScoreDatabase(dsn=SecretStr(arena.dsn))
+    return asyncio.run(score_when_settled(read(ledger), database, wait_s))
 
 
 def _failure(result: Result) -> str:
@@ -153,13 +159,12 @@ def _failure(result: Result) -> str:
 
 
 def is_calm(samples: Sequence[Sample], base: int) -> bool:
-    """Tell whether each look found the readings placed close behind those acknowledged, and the rate of both alike.
+    """Tell whether each look found more readings acknowledged and more placed, the one close behind the other.
 
     `base`: readings placed before the trial's load began.
     """
     first, last = samples[0], samples[-1]
-    span_s = last.at_s - first.at_s
-    rate = (last.acked - first.acked) / span_s
-    if rate <= 0:
+    behind = _BEHIND_S * (last.acked - first.acked) / (last.at_s - first.at_s)
+    if any(s.placed is None or s.acked - (s.placed - base) > behind for s in samples):
         return False
-    return all(s.placed is not None and s.acked - (s.placed - base) <= _BEHIND_S * rate for s in samples)
+    return all(a.acked < b.acked and (a.placed or 0) < (b.placed or 0) for a, b in pairwise(samples))

@@ -1,0 +1,28 @@
+"""Every fault of the table against the real servers under load: nothing lost, doubled, wrong or unaccounted for (`make test-faults`)."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy.chaos.arena import Arena
+from deploy.chaos.faults import FAULTS
+from deploy.chaos.trial import Plan, Result, Trials
+
+pytestmark = [pytest.mark.faults, pytest.mark.servers, pytest.mark.slow]
+
+USUAL = Plan()
+IN_100_000 = Plan(rate=1200, before=20_000, at_least=100_000)
+
+
+@pytest.fixture(scope="session")
+def trials(arena: Arena) -> Trials:
+    return Trials(arena)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_no_reading_is_lost_or_doubled(name: str, trials: Trials, results: list[Result]) -> None:
+    result = trials.run(name, IN_100_000 if name.startswith("kill-") else USUAL)
+    results.append(result)
+    assert result.problems == []
+    assert (result.lost, result.doubled, result.wrong, result.unaccounted) == (0, 0, 0, 0), result.score
+    assert result.readings > 0
