@@ -19,7 +19,10 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 GATEWAY: Final = "retry"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCK: Final = 0x0C17_DEAD  # any fixed number: whoever retries takes it first
-_COLUMNS: Final = "letter_id, gateway, epoch, ordinal, received, reason, detail, mqtt_topic, payload, readings, retry_epoch, retried_at, retried_readings"
+_COLUMNS: Final = ", ".join(
+    ("letter_id", "gateway", "epoch", "ordinal", "received", "reason", "detail", "mqtt_topic", "payload", "readings",
+     "retry_epoch", "retried_at", "retried_readings")
+)  # fmt: skip
 
 # siblings: what other letters of the same message stand for
 _LETTERS: Final = f"""

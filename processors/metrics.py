@@ -11,6 +11,7 @@ from processors.columns import BrokenRecord
 OUTCOMES = ("stored", "duplicate", "dead_letter", "refused")
 BAD_FRAME_REASONS = ("no_header", "bad_body", "bad_statement", "contradictory_count")
 RESTART_REASONS = ("fenced", "kafka", "database", "stuck", "internal")
+AUDIT_OUTCOMES = ("equal", "differs", "failed")
 WINDOW_SIZES = ("1m", "15m", "1h", "1d")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -46,6 +47,7 @@ class ProcessorMetrics:
             "lost_offsets_total", "Records that Kafka no longer had when the cursor came to them."
         )
         self.condition_changes = counter("condition_changes_total", "Conditions raised or cleared.")
+        self.audits = counter("audits_total", "Days whose stored rows were held against the ledger.", "outcome")
         self.lag_seconds = gauge(
             "lag_seconds", "Age of the oldest record not yet committed; 0 when caught up.", "topic", "partition"
         )
@@ -70,6 +72,8 @@ class ProcessorMetrics:
             self.bad_frames.labels(reason)
         for reason in RESTART_REASONS:
             self.restarts.labels(reason)
+        for outcome in AUDIT_OUTCOMES:
+            self.audits.labels(outcome)
         for size in WINDOW_SIZES:
             for kind in ("closed", "revised"):
                 self.windows.labels(size, kind)

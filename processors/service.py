@@ -21,6 +21,7 @@ from ingest.contract.operating import (
     status_server,
     stop_event_on_signals,
 )
+from processors.audit import Auditor
 from processors.contract.database import CitySettings, DatabaseSettings
 from processors.cursors import FencedError
 from processors.metrics import ProcessorMetrics
@@ -57,6 +58,15 @@ class ProcessorService:
 
     async def run(self, stop: asyncio.Event) -> int:
         """Until `stop`, or until nothing has worked for `restart_budget_s`; the exit code."""
+        auditor = Auditor(self._parts[1], self.metrics, interval_s=self._settings.audit_interval_s)
+        auditing = asyncio.create_task(auditor.run(), name="audit")
+        try:
+            return await self._sessions(stop)
+        finally:
+            auditing.cancel()
+            await asyncio.gather(auditing, return_exceptions=True)
+
+    async def _sessions(self, stop: asyncio.Event) -> int:
         worked_at, failures = time.monotonic(), 0
         while not stop.is_set():
             session = self._session = Session(*self._parts, self.metrics, on_joined=self._joined)

@@ -30,6 +30,8 @@ class ProcessorSettings(BaseModel):
     restart_budget_s: float = Field(300.0, ge=1, le=86_400)
     """Failing without a single commit for this long ends the process, so that its supervisor sees it."""
     stop_budget_s: float = Field(15.0, ge=1, le=300)
+    audit_interval_s: float = Field(60.0, ge=1, le=86_400)
+    """Pause between two audits of the stored rows; longer where counting takes more than a twentieth of the time."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ProcessorSettings:
