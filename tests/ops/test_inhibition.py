@@ -18,7 +18,6 @@ from deploy.local.stack import LocalStack
 from tests.ops.test_alerts import ALERTMANAGER, rules
 
 READY_BUDGET_S = 30.0
-NOW = datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
@@ -56,21 +55,24 @@ def _wait_until_ready(client: httpx.Client) -> None:
 
 def city_alarm(number: int, rule: str, metric: str | None) -> dict[str, Any]:
     """An alarm as the control center posts it, by its own code."""
+    now = datetime.now(
+        UTC
+    )  # not at import: alerts end a minute after it, and a long session imports this file at its start
     row = {
         "alarm_id": number, "rule_id": rule, "device": f"air-{number:04d}", "name": "", "district": "Centre", "metric": metric,
-        "severity": "warning", "state": "raised", "raised_at": NOW, "raised_value": None, "raised_detail": "{}", "cleared_at": None,
+        "severity": "warning", "state": "raised", "raised_at": now, "raised_value": None, "raised_detail": "{}", "cleared_at": None,
     }  # fmt: skip
-    posted = alert(row, now=NOW, interval_s=60, links=Links())
+    posted = alert(row, now=now, interval_s=60, links=Links())
     return posted | {name: posted[name].isoformat() for name in ("startsAt", "endsAt")}
 
 
 def platform_alert(name: str) -> dict[str, Any]:
     """An alert as Prometheus posts it, with the labels of our rule."""
-    ends = NOW + timedelta(hours=1)
+    now = datetime.now(UTC)
     return {
         "labels": {"alertname": name, **rules()[name]["labels"]},
-        "startsAt": NOW.isoformat(),
-        "endsAt": ends.isoformat(),
+        "startsAt": now.isoformat(),
+        "endsAt": (now + timedelta(hours=1)).isoformat(),
     }
 
 
