@@ -84,6 +84,7 @@ class Spool:
         self._segment_bytes = segment_bytes
         self._segments: deque[_Segment] = deque()
         self._file: BinaryIO | None = None
+        self._last_number = 0
         self._head = 0
         self._lock: BinaryIO | None = None
         self._busy = threading.Lock()  # a cancelled wait leaves its thread at work
@@ -117,6 +118,7 @@ class Spool:
             segment = _Segment(path, int(path.stem))
             self._scan(segment, state, last=path == paths[-1])
             self._segments.append(segment)
+            self._last_number = segment.number
         self.frames = state.frames
         self.size = sum(segment.size for segment in self._segments)
         self.damaged = state.damaged
@@ -128,8 +130,11 @@ class Spool:
         end, size = _scan_file(segment.path, state)
         segment.frames = state.frames - frames
         segment.size = size
-        if last and end < size:
-            os.truncate(segment.path, end)
+        if last:
+            # also where nothing is torn: a killed process may have written it and not synced it, and from here on it is counted
+            with segment.path.open("r+b") as file:
+                file.truncate(end)
+                os.fsync(file.fileno())
             segment.size = end
 
     def append(self, frames: Iterable[OutFrame]) -> None:
@@ -154,9 +159,7 @@ class Spool:
                 _write_all(file, block)
                 os.fsync(file.fileno())
             except OSError:
-                # a full disk may have taken a part; it must go, or it would look like a torn record in mid-file
-                file.truncate(segment.size)
-                file.seek(segment.size)
+                self._cut_back(file, segment.size)
                 raise
         except OSError as error:
             raise SpoolFullError(f"cannot write the spool: {error.strerror}") from error
@@ -168,13 +171,28 @@ class Spool:
     def _writable_segment(self) -> _Segment:
         if self._segments and self._file is not None and self._segments[-1].size < self._segment_bytes:
             return self._segments[-1]
-        number = self._segments[-1].number + 1 if self._segments else 1
-        path = self._folder / f"{number:020d}.spool"
+        self._last_number += 1  # also when this fails: a file that was made and could not be used has its name for good
+        path = self._folder / f"{self._last_number:020d}.spool"
         self._close_file()
-        self._file = path.open("xb", buffering=0)
-        self._sync_folder()
-        self._segments.append(_Segment(path, number))
+        file = path.open("xb", buffering=0)
+        try:
+            self._sync_folder()
+        except OSError:
+            file.close()
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+        self._file = file
+        self._segments.append(_Segment(path, self._last_number))
         return self._segments[-1]
+
+    def _cut_back(self, file: BinaryIO, size: int) -> None:
+        """A full disk may have taken a part; it must go, or it would look like a torn record in mid-file."""
+        try:
+            file.truncate(size)
+            file.seek(size)
+        except OSError:  # then it stays behind the end of what counts, and the next append begins another segment
+            self._close_file()
 
     def read(self, limit: int, after: Position | None = None) -> list[tuple[Position, OutFrame]]:
         """The oldest frames not released yet (or those behind `after`), at most `limit` and within one segment."""
@@ -251,9 +269,9 @@ class Spool:
             self._delete_first()
 
     def _close_file(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _sync_folder(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY)
