@@ -120,7 +120,7 @@ def _audit_line(audit: LedgerAudit) -> str:
         return "stored rows: no day has been audited yet; --audit does it now"
     removed = f", {audit.removed:,} removed with their chunks" if audit.removed else ""
     return (
-        f"stored rows of {audit.days} days: {audit.found:,} found, {audit.expected:,} expected{removed}"
+        f"stored rows, days audited: {audit.days}: {audit.found:,} found, {audit.expected:,} expected{removed}"
         f" (audited between {audit.oldest:%Y-%m-%d %H:%M:%S} and {audit.newest:%Y-%m-%d %H:%M:%S} UTC)"
     )
 
@@ -128,10 +128,10 @@ def _audit_line(audit: LedgerAudit) -> str:
 def _verdict(totals: LedgerTotals, audit: LedgerAudit | None) -> str:
     wrong = []
     if totals.unaccounted:
-        missing = f", {audit.missing:,} of them stored and gone" if audit is not None and audit.missing else ""
-        wrong.append(f"{totals.unaccounted:,} readings are unaccounted for{missing}")
+        missing = f" (stored and gone: {audit.missing:,})" if audit is not None and audit.missing else ""
+        wrong.append(f"readings unaccounted for: {totals.unaccounted:,}{missing}")
     if audit is not None and audit.doubled:
-        wrong.append(f"{audit.doubled:,} rows are there that no processor stored")
+        wrong.append(f"rows that no processor stored: {audit.doubled:,}")
     return "; ".join(wrong) or "every reading is accounted for"
 
 

@@ -29,7 +29,7 @@ _SHOWN_FAILURES = 20
 _REASON = click.option(
     "--reason",
     metavar="REASON",
-    type=click.Choice([*RejectReason, *FrameReject]),
+    type=click.Choice([reason.value for reason in (*RejectReason, *FrameReject)]),
     help="Only letters with this reason.",
 )
 _SINCE = click.option(

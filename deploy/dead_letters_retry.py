@@ -15,7 +15,6 @@ from aiokafka.errors import KafkaError
 
 from deploy.dead_letters import Attempt, Redecoder
 from deploy.dead_letters_store import (
-    GATEWAY,
     Chosen,
     Connection,
     claim,
@@ -29,6 +28,7 @@ from ingest.contract.broker import KafkaSettings
 from ingest.contract.operating import EXIT_TROUBLE, UserError
 from ingest.frames import FrameBuilder, OutFrame
 from ingest.kafka_sink import KafkaSink, SinkError
+from ingest.settings import RETRY_GATEWAY
 
 _LETTERS_A_CLAIM = 200
 _SEND_S = 30.0
@@ -90,7 +90,9 @@ class Retry:
         self.resumed = await self._send_outbox()
 
     async def _retry(self, attempts: Sequence[Attempt]) -> None:
-        builder = FrameBuilder(GATEWAY, self._epoch, self._kafka.topics, self._redecoder.catalogue, self._numbers.take)
+        builder = FrameBuilder(
+            RETRY_GATEWAY, self._epoch, self._kafka.topics, self._redecoder.catalogue, self._numbers.take
+        )
         now_us = time.time_ns() // 1000
         letters: dict[int, int] = {}
         messages = set()
@@ -113,7 +115,7 @@ class Retry:
 
     async def _send(self, frames: Sequence[OutFrame]) -> list[tuple[OutFrame, int]]:
         if self._sink is None:
-            sink = KafkaSink(self._kafka, f"citynerve-{GATEWAY}")
+            sink = KafkaSink(self._kafka, f"citynerve-{RETRY_GATEWAY}")
             if not await sink.open(_SEND_S):
                 raise UserError(f"{sink.trouble}; {_kept(frames)}", exit_code=EXIT_TROUBLE)
             self._sink = sink

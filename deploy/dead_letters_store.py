@@ -13,10 +13,10 @@ import asyncpg
 from deploy.dead_letters import StoredLetter
 from ingest.contract.frame import FrameHeader
 from ingest.frames import OutFrame
+from ingest.settings import RETRY_GATEWAY
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-GATEWAY: Final = "retry"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCK: Final = 0x0C17_DEAD  # any fixed number: whoever retries takes it first
 _COLUMNS: Final = ", ".join(
@@ -87,7 +87,7 @@ async def last_epoch(connection: Connection) -> int:
     found = await connection.fetchval(
         "SELECT greatest((SELECT max(retry_epoch) FROM city.dead_letters), "
         "(SELECT max(epoch) FROM city.gateway_statements WHERE gateway = $1), (SELECT max(epoch) FROM city.ledger WHERE gateway = $1))",
-        GATEWAY,
+        RETRY_GATEWAY,
     )
     return int(found or 0)
 
@@ -120,7 +120,7 @@ async def claim(connection: Connection, epoch: int, letters: Mapping[int, int], 
             "INSERT INTO city.gateway_statements AS s (gateway, epoch, at, received, refused, acked_kafka, spooled, messages) "
             "VALUES ($1, $2, now(), $3, 0, 0, $3, $4) ON CONFLICT (gateway, epoch) DO UPDATE SET at = now(), "
             "received = s.received + excluded.received, spooled = s.spooled + excluded.spooled, messages = s.messages + excluded.messages",
-            GATEWAY,
+            RETRY_GATEWAY,
             epoch,
             count,
             len(letters),
@@ -135,7 +135,7 @@ async def outbox(connection: Connection) -> list[OutFrame]:
             row["topic"],
             row["partition"],
             FrameHeader(
-                GATEWAY, row["epoch"], row["seq"], row["before"], row["count"], row["received_us"], row["sent_us"]
+                RETRY_GATEWAY, row["epoch"], row["seq"], row["before"], row["count"], row["received_us"], row["sent_us"]
             ),
             row["body"],
         )
@@ -158,7 +158,9 @@ async def finish(connection: Connection, acknowledged: Sequence[tuple[OutFrame, 
 async def _state(connection: Connection, epoch: int, acknowledged: Sequence[tuple[OutFrame, int]]) -> None:
     """What a gateway says of itself in its custody statements: acknowledged readings, and where the last of them lie."""
     row = await connection.fetchrow(
-        "SELECT partitions FROM city.gateway_statements WHERE gateway = $1 AND epoch = $2 FOR UPDATE", GATEWAY, epoch
+        "SELECT partitions FROM city.gateway_statements WHERE gateway = $1 AND epoch = $2 FOR UPDATE",
+        RETRY_GATEWAY,
+        epoch,
     )
     said = [] if row is None else json.loads(row["partitions"])
     newest = {(entry["topic"], entry["partition"]): entry for entry in said}
@@ -170,7 +172,7 @@ async def _state(connection: Connection, epoch: int, acknowledged: Sequence[tupl
     await connection.execute(
         "UPDATE city.gateway_statements SET at = now(), acked_kafka = acked_kafka + $3, spooled = spooled - $3, partitions = $4::jsonb "
         "WHERE gateway = $1 AND epoch = $2",
-        GATEWAY,
+        RETRY_GATEWAY,
         epoch,
         count,
         json.dumps(list(newest.values())),

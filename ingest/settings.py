@@ -40,6 +40,9 @@ DEFAULT_ROUTES = (
     Route(topic="application/+/device/+/event/+", format="chirpstack-v4", profile="lorawan"),
 )
 
+RETRY_GATEWAY = "retry"
+"""The gateway under which retried dead letters come again."""
+
 
 def default_state_dir() -> Path:
     """Where a gateway keeps its files: the XDG state folder, or /var/lib for root."""
@@ -95,6 +98,8 @@ class IngestSettings(BaseModel):
             )
         if self.max_unacked_bytes < 4 * self.max_payload_bytes:
             problems.append("max_unacked_bytes holds less than four payloads of max_payload_bytes")
+        if self.gateway_id == RETRY_GATEWAY:
+            problems.append(f'gateway_id "{RETRY_GATEWAY}" is taken by `citynerve deadletters retry`; choose another')
         topics = [route.topic for route in self.routes]
         if len(set(topics)) != len(topics):
             problems.append("a topic stands in two routes; the second would never be used")

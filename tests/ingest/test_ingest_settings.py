@@ -58,3 +58,8 @@ def test_the_first_route_that_matches_is_taken() -> None:
         assert route is not None
         assert route.profile == profile
     assert found.find("b") is None
+
+
+def test_a_gateway_cannot_take_the_name_of_the_retries() -> None:
+    with pytest.raises(UserError, match='gateway_id "retry" is taken by `citynerve deadletters retry`'):
+        load_section("ingest", IngestSettings, None, {"CITYNERVE_INGEST__GATEWAY_ID": "retry"})
