@@ -75,13 +75,16 @@ class Load:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(10)
-        self._reader.wait(_READ_BUDGET_S)
+        self._reader.wait(_READ_BUDGET_S)  # the last line may still be in the pipe
         if self.sent.unanswered_readings:
             msg = f"{self.sent.unanswered_readings} readings were never acknowledged: {self.sent.trouble or 'no reason given'}"
             raise Trouble(msg)
 
     def end(self) -> None:
-        """Make sure that the simulator is gone, after trouble."""
+        """Make sure that the simulator is gone, after trouble too."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait(10)
+        self._reader.wait(_READ_BUDGET_S)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
