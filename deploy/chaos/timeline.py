@@ -88,13 +88,17 @@ def _band(lane: Lane, top: int, across: Across) -> str:
     parts = [
         f'<line class="floor" x1="{_LEFT}" y1="{floor}" x2="{WIDTH - _RIGHT}" y2="{floor}"/>',
         f'<text x="4" y="{floor - room / 2:.0f}">{lane.title}</text>',
-        f'<text class="scale" x="{_LEFT - 6}" y="{floor - room + 8}">{most:,.3g} {lane.unit}</text>',
+        f'<text class="scale" x="{_LEFT - 6}" y="{floor - room + 8}">{_short(most)} {lane.unit}</text>',
         f'<text class="scale" x="{_LEFT - 6}" y="{floor}">0</text>',
     ]
     for name, points in lane.lines:
         path = " ".join(f"{across(at_s):.1f},{up(value):.1f}" for at_s, value in points)
         parts.append(f'<polyline class="{name}" points="{path}"/>')
     return "".join(parts)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def _seconds(start_s: float, end_s: float, across: Across, height: int) -> list[str]:
