@@ -14,6 +14,7 @@ import asyncpg
 import numpy as np
 from pydantic import SecretStr
 
+from ingest.contract.addresses import checked_dsn
 from ingest.contract.operating import EXIT_OK, EXIT_TROUBLE, UserError, load_section
 from simulators.batch import Expect
 from simulators.ledger import Ledger, read
@@ -28,6 +29,10 @@ def run(path: Path, dsn: str | None, *, wait_s: float, as_json: bool) -> int:
     """Score a ledger file; prints the result and answers the exit code."""
     settings = load_section("database", ScoreDatabase, None)
     if dsn is not None:
+        try:
+            checked_dsn(dsn)
+        except ValueError as error:
+            raise UserError(f"--dsn {error}") from None
         settings = settings.model_copy(update={"dsn": SecretStr(dsn)})
     ledger = read(path)
     if not len(ledger.rows):

@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from ingest.contract.addresses import checked_dsn
+
 
 class SimulatorSettings(BaseModel):
     """Section [simulators]."""
@@ -50,3 +52,9 @@ class ScoreDatabase(BaseModel):
 
     dsn: SecretStr = SecretStr("postgresql://citynerve@127.0.0.1:25432/citynerve")
     connect_timeout_s: float = Field(5.0, gt=0, le=60)
+
+    @field_validator("dsn")
+    @classmethod
+    def _is_postgres(cls, dsn: SecretStr) -> SecretStr:
+        checked_dsn(dsn.get_secret_value())
+        return dsn

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ssl
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from ingest.contract.addresses import is_host_list
 from ingest.contract.topics import Topics
 
 
@@ -45,6 +46,13 @@ class KafkaSettings(BaseModel):
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
     ssl_ca: str | None = None
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _is_host_list(cls, text: str) -> str:
+        if not is_host_list(text):
+            raise ValueError(f"{text!r} is no host:port, e.g. 127.0.0.1:29092, several with commas")
+        return text
 
     @model_validator(mode="after")
     def _consistent(self) -> KafkaSettings:

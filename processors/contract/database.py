@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 import asyncpg
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from ingest.contract.addresses import checked_dsn
+
 
 class DatabaseSettings(BaseModel):
     """Section [database]."""
@@ -23,8 +25,7 @@ class DatabaseSettings(BaseModel):
     @field_validator("dsn")
     @classmethod
     def _is_postgres(cls, dsn: SecretStr) -> SecretStr:
-        if not dsn.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("must start with postgresql://, e.g. postgresql://user@127.0.0.1:25432/citynerve")
+        checked_dsn(dsn.get_secret_value())
         return dsn
 
     def _options(self, application: str) -> dict[str, Any]:
