@@ -101,7 +101,7 @@ class View:
             Text(""),
             table,
             Text(""),
-            _state_line(moment.status),
+            _state_line(moment.status, live=_is_live(moment.sent)),
             _unaccounted(moment.totals),
         ]
         if moment.sent.trouble:
@@ -114,15 +114,17 @@ class View:
         reached = _parse(moment.sent.event_time)
         row = Table.grid(padding=(0, 2))
         now = datetime.now(UTC)
-        if reached is not None and (now - reached).total_seconds() < _LIVE_WITHIN_S:
-            row.add_row(Text("live", "bold green"), Text(f"the city's clock: {reached.astimezone():%Y-%m-%d %H:%M:%S}"))
+        if reached is not None and _is_live(moment.sent):
+            row.add_row(
+                Text("live", "bold green"), Text(f"the city's clock: {reached.astimezone():%Y-%m-%d %H:%M:%S %Z}")
+            )
             return row
         done = (
             0.0
             if reached is None
             else (reached - self._from).total_seconds() / max(1.0, (now - self._from).total_seconds())
         )
-        clock = "starting" if reached is None else f"{reached.astimezone():%Y-%m-%d %H:%M}"
+        clock = "starting" if reached is None else f"{reached.astimezone():%Y-%m-%d %H:%M %Z}"
         row.add_row(Text("the day"), ProgressBar(total=1.0, completed=done, width=50), Text(f"{done:4.0%}  {clock}"))
         return row
 
@@ -146,15 +148,20 @@ def _unaccounted(totals: Totals | None) -> Text:
     )
 
 
-def _state_line(status: dict[str, Any] | None) -> Text:
+def _is_live(sent: Sent) -> bool:
+    reached = _parse(sent.event_time)
+    return reached is not None and (datetime.now(UTC) - reached).total_seconds() < _LIVE_WITHIN_S
+
+
+def _state_line(status: dict[str, Any] | None, *, live: bool) -> Text:
     if status is None:
         return Text("the control center does not answer", "yellow")
     alarms, lag_s = status.get("active_alarms") or 0, status.get("lag_s")
     lag = "unknown" if lag_s is None else f"{lag_s:.1f} s"
     style = "bold red" if alarms else ""
-    return Text(f"lag: {lag}   stale devices: {status.get('stale_devices', 0)}   active alarms: ") + Text(
-        str(alarms), style
-    )
+    # while the day is replayed every reading is hours old by the wall clock, so that all devices would count as stale
+    stale = f"stale devices: {status.get('stale_devices', 0)}   " if live else ""
+    return Text(f"lag: {lag}   {stale}active alarms: ") + Text(str(alarms), style)
 
 
 def _plain(moment: Moment, rates: dict[str, float]) -> str:

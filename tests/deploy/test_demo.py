@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,12 @@ def test_whatever_does_not_add_up_is_said(sent: Sent, totals: Totals | None, sco
     assert f"does not add up: {summary.problems[0]}" in as_text(summary)
 
 
+def test_what_another_program_sent_meanwhile_is_one_problem_that_says_so() -> None:
+    both = summarise(SENT, replace(TOTALS, received=1500, stored=1440, duplicate=30, dead_letter=30), SCORE)
+    assert len(both.problems) == 1
+    assert "1,500 were received (others sent to this stack meanwhile" in both.problems[0]
+
+
 def test_readings_of_an_earlier_run_are_explained_as_such() -> None:
     again = summarise(SENT, replace(TOTALS, stored=80, duplicate=912), SCORE)
     assert again.problems == ()
@@ -113,6 +119,17 @@ def test_rates_are_those_of_the_last_seconds() -> None:
     for second in range(1, 20):
         rates.add(float(second), {"sent": 100 * second})
     assert rates.add(20.0, {"sent": 2000})["sent"] == pytest.approx(100.0)
+
+
+def test_stale_devices_are_told_when_the_city_is_live_and_not_while_its_day_is_replayed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = datetime.now(UTC)
+    status = {"lag_s": 0.5, "active_alarms": 2, "stale_devices": 608}
+    for event_time in (now - timedelta(hours=3), now):
+        with View("http://127.0.0.1:1/", now - timedelta(days=1), "the city", live=True) as view:
+            view.show(Moment(1.0, Sent(event_time=event_time.isoformat()), Totals(), status))
+        assert ("stale devices: 608" in capsys.readouterr().err) == (event_time == now)
 
 
 def test_without_a_terminal_the_view_prints_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
