@@ -36,6 +36,8 @@ def from_epoch(number: float, unit: TimeUnit) -> int:
 
     Seconds up to 1e11 (year 5138), then ms, us, ns: the ranges overlap nowhere after 1973, and an earlier time is refused as too old.
     """
+    if isinstance(number, int) and abs(number) >= TIME_LIMIT_US * 1000:
+        return clamp_us(number)  # before any float is made of it: an integer of 310 digits has none
     if isinstance(number, int) and unit in ("s", "ms", "us"):
         return clamp_us(number * int(_PER_UNIT_US[unit]))
     if not math.isfinite(number):

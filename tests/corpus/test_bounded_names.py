@@ -37,8 +37,8 @@ def plain_bomb() -> bytes:
 
 
 def uplink_bomb() -> bytes:
-    """A list of 60,000 numbers under one key of 130 kB."""
-    event = {"deviceInfo": {"devEui": "0102030405060708"}, "object": {GIANT: [1] * 60_000}}
+    """A list of 20,000 numbers under one key of 130 kB."""
+    event = {"deviceInfo": {"devEui": "0102030405060708"}, "object": {GIANT: [1] * 20_000}}
     return json.dumps(event, separators=(",", ":")).encode()
 
 
