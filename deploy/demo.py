@@ -1,6 +1,7 @@
 """`citynerve demo`: the stack, a real city day in three minutes, then the city live; the ledger's word at the end."""
 
 import json
+import os
 import signal
 import threading
 from typing import Any
@@ -48,14 +49,21 @@ def demo(name: str, for_s: float | None, *, as_json: bool, fresh: bool, keep: bo
 
 
 def _stop_on_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts at once."""
+    """An event that Ctrl-C, SIGTERM and the terminal's end set; a second Ctrl-C interrupts at once."""
     stop = threading.Event()
+    terminal = [fd for fd in (1, 2) if os.isatty(fd)]
 
     def ask(number: int, _frame: Any) -> None:
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if (
+            number == signal.SIGHUP
+        ):  # what is written to a terminal that is gone fails, and would leave the stack running
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for fd in terminal:
+                os.dup2(nowhere, fd)
         stop.set()
 
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ask)
     return stop

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -111,6 +112,20 @@ def test_the_simulators_lines_are_read_and_the_last_one_ends_them() -> None:
     reader = SentReader(iter(lines))
     reader.wait(5)
     assert (reader.sent.readings, reader.sent.acked_readings, reader.sent.ended) == (9, 9, True)
+
+
+def test_a_terminal_that_is_closed_ends_the_demo_in_order() -> None:
+    program = (
+        "import sys; from deploy.demo import _stop_on_signals; stop = _stop_on_signals(); print('ready', flush=True); "
+        "asked = stop.wait(30); print('stopping', flush=True); sys.exit(0 if asked else 1)"
+    )
+    ours, its = pty.openpty()
+    running = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stdout=its, stderr=its)
+    os.close(its)
+    assert b"ready" in os.read(ours, 100)
+    os.close(ours)
+    running.send_signal(signal.SIGHUP)
+    assert running.wait(30) == 0
 
 
 def test_rates_are_those_of_the_last_seconds() -> None:
