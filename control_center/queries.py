@@ -29,6 +29,7 @@ from control_center.rows import (
 DATABASE_AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke in the middle of COMMIT: "cannot switch to state 15"
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     OSError,
