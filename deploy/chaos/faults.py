@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.chaos.arena import EDGES, SERVERS, SERVICES, Arena
-from deploy.chaos.line_faults import HoldLock, TerminateBackends, UnderWeather
+from deploy.chaos.database_faults import HoldLock, RestoreEarlier, TerminateBackends
+from deploy.chaos.line_faults import UnderWeather
 from deploy.chaos.process_faults import (
     Freeze,
     FullSpool,
@@ -82,6 +83,7 @@ def _lost_answers() -> dict[str, Fault]:
         ),
         "backends": Fault("busy backends terminated for a minute", TerminateBackends(60.0)),
         "lock": Fault("the table of cursors locked for 30 s", HoldLock(30.0)),
+        "restore": Fault("the database put back to what it was 12 s before", RestoreEarlier(12.0)),
     }
 
 

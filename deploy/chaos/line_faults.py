@@ -1,20 +1,11 @@
-"""Faults of a line between two parts, and of the database's connections."""
+"""Faults of a line between two parts."""
 
-import asyncio
 from dataclasses import dataclass
-
-import asyncpg
 
 from deploy.chaos.arena import Arena
 from deploy.chaos.proxy import Weather
 from deploy.chaos.waits import pause
 from deploy.local.trouble import Trouble
-
-_TERMINATE = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE application_name LIKE 'citynerve%' AND state <> 'idle' AND pid <> pg_backend_pid()
-"""
-_LOCK = "LOCK TABLE city.offsets IN ACCESS EXCLUSIVE MODE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,47 +32,3 @@ class UnderWeather:
             raise Trouble(
                 f"the fault touched nothing on the line {self.edge[0]} - {self.edge[1]} within {self.for_s:.0f} s"
             )
-
-
-@dataclass(frozen=True, slots=True)
-class TerminateBackends:
-    """Every busy backend of ours is terminated again and again."""
-
-    for_s: float
-    every_s: float = 0.2
-
-    def __call__(self, arena: Arena) -> None:
-        if not asyncio.run(self._terminate(arena.dsn)):
-            raise Trouble("no busy backend was met, so nothing was tested")
-        arena.over()
-
-    async def _terminate(self, dsn: str) -> int:
-        connection = await asyncpg.connect(dsn, timeout=10)
-        terminated = 0
-        try:
-            for _ in range(int(self.for_s / self.every_s)):
-                terminated += len(await connection.fetch(_TERMINATE))
-                await asyncio.sleep(self.every_s)
-        finally:
-            await connection.close(timeout=10)
-        return terminated
-
-
-@dataclass(frozen=True, slots=True)
-class HoldLock:
-    """Somebody holds the table of cursors."""
-
-    for_s: float
-
-    def __call__(self, arena: Arena) -> None:
-        asyncio.run(self._hold(arena.dsn))
-        arena.over()
-
-    async def _hold(self, dsn: str) -> None:
-        connection = await asyncpg.connect(dsn, timeout=10)
-        try:
-            async with connection.transaction():
-                await connection.execute(_LOCK)
-                await asyncio.sleep(self.for_s)
-        finally:
-            await connection.close(timeout=10)

@@ -71,7 +71,7 @@ class Sampler:
         """The ledger's sums now; None where the database does not answer."""
         try:
             return asyncio.run(totals_of(self._arena.dsn))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return None
 
     def _run(self) -> None:
