@@ -8,6 +8,7 @@ from deploy.local.page import build_page
 from deploy.local.places import REPOSITORY
 from deploy.local.processes import clean_environment
 from deploy.local.progress import say, step
+from deploy.local.service_settings import check_settings
 from deploy.local.services import SERVICES, Service, citynerve_command
 from deploy.local.stack import SERVERS, LocalStack
 from deploy.local.trouble import Trouble
@@ -16,10 +17,12 @@ MIGRATE_BUDGET_S = 120
 
 
 def bring_up(stack: LocalStack, *, own_settings: Path | None, fresh: bool, with_services: bool = True) -> None:
-    """Start what of the stack does not run; raises Trouble in a sentence for each thing that is wrong.
+    """Start what of the stack does not run; raises Trouble in a sentence for each thing that is wrong, UserError for wrong settings.
 
     What has come up stays up then, so that it can be looked at; `down` stops it.
     """
+    if with_services:
+        check_settings(own_settings)
     with stack.locked():
         if fresh:
             stack.wipe()

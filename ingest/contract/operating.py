@@ -33,6 +33,8 @@ __all__ = [
 ]  # fmt: skip
 
 ENV_PREFIX = "CITYNERVE_"
+SECTIONS = ("city", "mqtt", "kafka", "database", "ingest", "processors", "control", "local", "simulators")
+"""Every section that any part of the program reads; a program reads a few, and a mistyped name must not pass for another's."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -44,12 +46,12 @@ def load_sections(
     The file is `config`, or CITYNERVE_CONFIG, or ./citynerve.toml where that exists.
 
     Raises:
-        UserError: the file cannot be read, or any value of any section is wrong; all mistakes in one message.
+        UserError: the file cannot be read, it has a section nobody reads, or any value is wrong; all mistakes in one message.
     """
     env = os.environ if environ is None else environ
     document = _read_toml(config, env)
     loaded: dict[str, BaseModel] = {}
-    problems: list[str] = []
+    problems = _unknown_sections(document, env)
     for section, model in models.items():
         raw = dict(document.get(section, {}))
         start = f"{ENV_PREFIX}{section.upper()}__"
@@ -85,6 +87,20 @@ def _read_toml(config: Path | None, env: Mapping[str, str]) -> dict[str, Any]:
         raise UserError(f"the settings file {path} is not valid TOML: {error}") from None
 
 
+def _unknown_sections(document: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
+    named = {section: f"[{section}]" for section in document}
+    for key in env:
+        section, apart, _ = key.removeprefix(ENV_PREFIX).partition("__")
+        if key.startswith(ENV_PREFIX) and apart:
+            named[section.lower()] = key
+    known = ", ".join(SECTIONS)
+    return [
+        f"{where}: there is no section {name}; known are {known}"
+        for name, where in named.items()
+        if name not in SECTIONS
+    ]
+
+
 def _env_value(text: str) -> Any:
     """JSON lists and objects are taken as such; everything else stays text for pydantic to convert."""
     if text[:1] in "[{" and text:
@@ -96,6 +112,8 @@ def _env_value(text: str) -> Any:
 def _problem(section: str, item: Any) -> str:
     where = ".".join(str(part) for part in item["loc"])
     text = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        text = "there is no such setting; citynerve.toml lists them all"
     return f"[{section}] {where}: {text}" if where else text
 
 

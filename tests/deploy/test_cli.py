@@ -64,6 +64,24 @@ def test_wrong_settings_end_in_sentences_without_a_traceback(tmp_path: Path) -> 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_wrong_settings_of_any_service_are_told_before_a_server_starts(command: str, tmp_path: Path) -> None:
+    (tmp_path / "citynerve.toml").write_text('[city]\ntime_zone = "Mars/Olympus"\n[ingest]\nflush_raedings = 1\n')
+    done = citynerve(command, "--fresh", folder=tmp_path)
+    assert done.returncode == 2
+    assert "[city] time_zone: 'Mars/Olympus' is not an IANA time zone" in done.stderr
+    assert "[ingest] flush_raedings: there is no such setting; citynerve.toml lists them all" in done.stderr
+    assert "is ready" not in done.stderr
+
+
+def test_a_mistyped_section_is_told_wherever_it_is_set(tmp_path: Path) -> None:
+    (tmp_path / "citynerve.toml").write_text("[mqqt]\nport = 1\n")
+    done = citynerve("status", folder=tmp_path, CITYNERVE_LOCALE__MQTT_PORT="1")
+    assert done.returncode == 2
+    assert "[mqqt]: there is no section mqqt; known are city, mqtt," in done.stderr
+    assert "CITYNERVE_LOCALE__MQTT_PORT: there is no section locale" in done.stderr
+
+
 def test_the_status_of_a_stack_that_is_down_says_how_to_start_it_and_exits_1(tmp_path: Path) -> None:
     done = citynerve("status", folder=tmp_path)
     assert done.returncode == 1
