@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -24,24 +26,19 @@ _COLUMNS: Final = ", ".join(
      "retry_epoch", "retried_at", "retried_readings")
 )  # fmt: skip
 
-# siblings: what other letters of the same message stand for
 _LETTERS: Final = f"""
-WITH chosen AS (
-    SELECT {_COLUMNS} FROM city.dead_letters l
-    WHERE ($1::text IS NULL OR reason = $1) AND ($2::timestamptz IS NULL OR received >= $2) AND ($3::text IS NULL OR gateway = $3)
-      AND ($4::bigint[] IS NULL OR letter_id = ANY($4)) AND {{place}} {{more}}
-    ORDER BY letter_id {{order}} LIMIT $6
-)
-SELECT c.*, coalesce((
-    SELECT json_object_agg(s.reason, s.readings) FROM (
-        SELECT o.reason, sum(o.readings) AS readings FROM city.dead_letters o
-        WHERE o.received = c.received AND o.gateway = c.gateway AND o.epoch = c.epoch AND o.mqtt_topic = c.mqtt_topic
-          AND o.payload = c.payload AND o.letter_id <> c.letter_id AND o.ordinal >= 0
-        GROUP BY o.reason) s), '{{{{}}}}')::text AS siblings
-FROM chosen c ORDER BY letter_id {{order}}
+SELECT {_COLUMNS} FROM city.dead_letters
+WHERE ($1::text IS NULL OR reason = $1) AND ($2::timestamptz IS NULL OR received >= $2) AND ($3::text IS NULL OR gateway = $3)
+  AND ($4::bigint[] IS NULL OR letter_id = ANY($4)) AND {{place}}
+ORDER BY letter_id {{order}} LIMIT $6
 """
-_NEWEST: Final = _LETTERS.format(place="($5::bigint IS NULL OR letter_id < $5)", more="", order="DESC")
-_WAITING: Final = _LETTERS.format(place="letter_id > coalesce($5::bigint, 0)", more="AND retry_epoch IS NULL", order="")
+_NEWEST: Final = _LETTERS.format(place="($5::bigint IS NULL OR letter_id < $5)", order="DESC")
+_WAITING: Final = _LETTERS.format(place="letter_id > coalesce($5::bigint, 0) AND retry_epoch IS NULL", order="")
+# found by the time of receipt, which has an index and is hardly ever shared by two messages
+_SIBLINGS: Final = """
+SELECT letter_id, reason, readings, gateway, epoch, received, mqtt_topic, sha256(payload) AS digest
+FROM city.dead_letters WHERE received = ANY($1::timestamptz[]) AND ordinal >= 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +64,23 @@ async def waiting_letters(connection: Connection, chosen: Chosen, after: int, li
 async def _fetch(connection: Connection, sql: str, chosen: Chosen, place: int | None, limit: int) -> list[StoredLetter]:
     ids = None if chosen.ids is None else list(chosen.ids)
     rows = await connection.fetch(sql, chosen.reason, chosen.since, chosen.gateway, ids, place, limit)
-    return [_letter(row) for row in rows]
+    messages: dict[tuple[Any, ...], list[asyncpg.Record]] = {}
+    for row in await connection.fetch(_SIBLINGS, list({row["received"] for row in rows})):
+        messages.setdefault(_message(row, row["digest"]), []).append(row)
+    return [_letter(row, messages.get(_message(row, sha256(row["payload"]).digest()), [])) for row in rows]
 
 
-def _letter(row: asyncpg.Record) -> StoredLetter:
-    values: dict[str, Any] = dict(row.items())
-    values["siblings"] = json.loads(values["siblings"])
-    values["received_us"] = (values["received"] - _EPOCH) // timedelta(microseconds=1)
-    return StoredLetter(**values)
+def _message(row: asyncpg.Record, digest: bytes) -> tuple[Any, ...]:
+    return row["gateway"], row["epoch"], row["received"], row["mqtt_topic"], digest
+
+
+def _letter(row: asyncpg.Record, of_message: Sequence[asyncpg.Record]) -> StoredLetter:
+    siblings: Counter[str] = Counter()
+    for other in of_message:
+        if other["letter_id"] != row["letter_id"]:
+            siblings[other["reason"]] += other["readings"]
+    received_us = (row["received"] - _EPOCH) // timedelta(microseconds=1)
+    return StoredLetter(**dict(row.items()), received_us=received_us, siblings=siblings)
 
 
 async def lock(connection: Connection) -> bool:
