@@ -40,8 +40,8 @@ check: setup-dev ## style, types, and who may import whom
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-bench: setup-dev ## run the benchmarks
-	@.venv/bin/python -m tests.benchmarks $(ARGS)
+bench: setup-dev ## run the benchmarks: ratios against the textbook way; ONLY=kernels runs one
+	@.venv/bin/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 lock: ## renew both lock files from pyproject.toml (maintainers; needs uv): hashes, no addresses
 	@printf 'hatchling\neditables\n' > .build-requirements.in

@@ -1,0 +1,31 @@
+"""The libraries compared with, in a folder of their own beside the environment: neither `make setup-dev` nor mypy sees them."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from deploy.local.bootstrap import pip_command, run_pip
+from deploy.local.progress import step
+
+LOCK = Path(__file__).with_name("requirements.lock")
+
+
+def provide() -> None:
+    """Put polars, pandas and ddsketch on the path; installs them by pip, checked against their hashes, where the lock is new.
+
+    Raises:
+        Trouble: pip could not install them.
+    """
+    folder = Path(sys.prefix) / "benchmark-libraries"
+    stamp = folder / "citynerve-stamp"
+    wanted = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        arguments = ["install", "--require-hashes", "--no-deps", "--only-binary=:all:", "--target", str(folder)]
+        with step("libraries to compare with, by pip, checked against their hashes"):
+            run_pip(pip_command(Path(sys.prefix)), [*arguments, "-r", str(LOCK)], LOCK.name)
+        stamp.write_text(wanted, encoding="utf-8")
+    sys.path.append(str(folder))

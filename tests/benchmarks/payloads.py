@@ -1,0 +1,53 @@
+"""What the fleet of the benchmarks sends, and how it gets into the broker before a gateway takes it at full speed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.ingest.gateway_process import Publisher
+
+METRICS = ("air_temperature", "relative_humidity", "pm1", "pm2_5", "pm4", "pm10", "no2", "no", "o3", "so2")
+DEVICES = 500
+
+
+@dataclass(frozen=True)
+class Load:
+    """A kind of message; `readings` are those of one message."""
+
+    case: str
+    readings: int
+
+    def messages(self, root: str, count: int) -> Iterator[tuple[int, str, bytes]]:
+        """Numbered (topic, payload); every reading of the fleet has a moment of its own in its series."""
+        start_us = time.time_ns() // 1000 - 20 * 3600 * 1_000_000
+        make = single if self.readings == 1 else pack
+        for number in range(count):
+            level, payload = make(number, start_us + number // DEVICES * 60_000_000 + number % DEVICES * 1000)
+            yield number, f"{root}/{level}", payload
+
+    def publish(self, mqtt_port: int, root: str, count: int) -> None:
+        """Put `count` messages into the sessions that subscribed, each acknowledged by the broker."""
+        sender = Publisher(mqtt_port, root)
+        sender.send(self.messages(root, count))
+        sender.wait(120)
+        sender.close()
+
+
+def single(number: int, at_us: int) -> tuple[str, bytes]:
+    """One reading as plain JSON."""
+    body = {"time": at_us, "air_temperature": 20.5 + number % 7}
+    return f"json/dev-{number % DEVICES}", json.dumps(body).encode()
+
+
+def pack(number: int, at_us: int) -> tuple[str, bytes]:
+    """Ten metrics at two moments as SenML."""
+    first = {"bn": f"urn:dev:city:dev-{number % DEVICES}:", "bt": at_us / 1e6}
+    records = [{"n": metric, "v": 20.5, "t": -second} for second in (0, 10) for metric in METRICS]
+    return "senml/gw", json.dumps([first | records[0], *records[1:]]).encode()
+
+
+SINGLES = Load("single JSON", 1)
+PACKS = Load("SenML of 20", 20)

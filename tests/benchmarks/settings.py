@@ -1,0 +1,25 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEAST_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Size:
+    """Rounds that count, and what each holds: messages of a gateway, rows of a batch, readings of the kernels, values of the sketch."""
+
+    runs: int = LEAST_RUNS
+    singles: int = 20_000
+    packs: int = 5_000
+    rows: int = 50_000
+    readings: int = 10_000_000
+    values: int = 300_000
+
+    def tenth(self) -> Size:
+        """A tenth of the work: for a look, not for figures to keep."""
+        return Size(
+            self.runs, self.singles // 10, self.packs // 10, self.rows // 10, self.readings // 10, self.values // 10
+        )
