@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from deploy.local.stack import LocalStack
 from deploy.local.trouble import Trouble
-from tests.benchmarks import database, gateway
+from tests.benchmarks import database, gateway, kernels
 from tests.benchmarks.contest import Row
 from tests.benchmarks.libraries import provide
 from tests.benchmarks.report import Report
@@ -23,7 +23,7 @@ WITH_SERVERS: dict[str, Callable[[LocalStack, Size], Iterator[Row]]] = {
     "gateway": gateway.run,
     "database": database.run,
 }
-ALONE: dict[str, Callable[[Size], Iterator[Row]]] = {}
+ALONE: dict[str, Callable[[Size], Iterator[Row]]] = {"kernels": kernels.run}
 
 
 def main(arguments: list[str]) -> int:
