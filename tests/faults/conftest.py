@@ -8,7 +8,7 @@ import pytest
 
 from deploy.chaos.arena import Arena
 from deploy.chaos.report_text import as_table
-from deploy.chaos.trial import Result
+from deploy.chaos.trial import Result, Trials
 
 _RESULTS: list[Result] = []
 
@@ -20,6 +20,12 @@ def arena() -> Iterator[Arena]:
         yield built
         if not all(result.passed for result in _RESULTS):
             built.keep()
+
+
+@pytest.fixture(scope="session")
+def trials(arena: Arena) -> Trials:
+    """The session's trials: one after the other in event time, too."""
+    return Trials(arena)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.chaos.arena import Arena
 from deploy.chaos.faults import FAULTS
 from deploy.chaos.trial import Plan, Result, Trials
 
@@ -12,11 +11,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.servers, pytest.mark.slow]
 
 USUAL = Plan()
 IN_100_000 = Plan(rate=1200, before=20_000, at_least=100_000)
-
-
-@pytest.fixture(scope="session")
-def trials(arena: Arena) -> Trials:
-    return Trials(arena)
 
 
 @pytest.mark.parametrize("name", FAULTS)

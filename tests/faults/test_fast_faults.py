@@ -14,11 +14,6 @@ pytestmark = [pytest.mark.servers, pytest.mark.slow]
 QUICK = Plan(rate=200, before=1000)
 
 
-@pytest.fixture(scope="module")
-def trials(arena: Arena) -> Trials:
-    return Trials(arena)
-
-
 @pytest.mark.parametrize("name", ["kill-process", "kill-ingest"])
 def test_killed_twice_nothing_is_lost_or_doubled(name: str, trials: Trials, results: list[Result]) -> None:
     result = trials.run(name, QUICK)
