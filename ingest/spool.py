@@ -1,7 +1,7 @@
 """Frames on disk while Kafka is away: append-only segment files with a checksum a record, fsynced before anything is acknowledged.
 
 Plain files rather than SQLite: on a full file system SQLite cannot even delete, so it could never drain; unlinking a segment always works.
-A record is `magic, length, crc32(length + body), body`. A torn tail is cut off at opening; a damaged record in the middle is skipped and
+Records are `spool_record.py`'s. A torn tail is cut off at opening; a damaged record in the middle is skipped and
 counted, and the next one is found by its magic.
 """
 
@@ -10,41 +10,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import struct
 import threading
-import zlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
-from ingest.contract.frame import FrameHeader
 from ingest.contract.operating import EXIT_TROUBLE, UserError
 from ingest.frames import OutFrame
-
-_MAGIC = b"CNSP"
-_HEAD = struct.Struct("<4sII")
-_MAX_RECORD_BYTES = 64 * 1024 * 1024
+from ingest.spool_record import encode, frame_of, records
 
 
 class SpoolFullError(Exception):
     """The byte cap is reached, or the disk is full. Nothing of the batch was kept; the spool is as before."""
-
-
-class _Record(msgspec.Struct, array_like=True):
-    topic: str
-    partition: int
-    gateway: str
-    epoch: int
-    seq: int
-    before: int
-    count: int
-    received_us: int
-    sent_us: int
-    body: bytes
 
 
 @dataclass(slots=True)
@@ -143,7 +122,7 @@ class Spool:
         Raises:
             SpoolFullError: none of them was kept.
         """
-        records = [_encode(frame) for frame in frames]
+        records = [encode(frame) for frame in frames]
         if records:
             with self._busy:
                 self._append(b"".join(records), len(records))
@@ -212,11 +191,11 @@ class Spool:
             file.seek(start)
             data = file.read(segment.size - start)
         found: list[tuple[Position, OutFrame]] = []
-        for item in _records(data):
+        for item in records(data):
             if isinstance(item, int):
                 continue
             end, record = item
-            found.append((Position(segment.number, start + end), _frame(record)))
+            found.append((Position(segment.number, start + end), frame_of(record)))
             if len(found) == limit:
                 break
         return found
@@ -294,7 +273,7 @@ def _scan_file(path: Path, state: SpoolState) -> tuple[int, int]:
     """Add a segment's records to `state`; (end of the last whole record, size)."""
     data = path.read_bytes()
     end = 0
-    for item in _records(data):
+    for item in records(data):
         if isinstance(item, int):
             state.damaged += 1
             continue
@@ -311,65 +290,3 @@ def _write_all(file: BinaryIO, block: bytes) -> None:
     rest = memoryview(block)
     while rest:  # an unbuffered write may take only a part (556 bytes at ENOSPC in a trial)
         rest = rest[file.write(rest) :]
-
-
-def _encode(frame: OutFrame) -> bytes:
-    header = frame.header
-    record = _Record(
-        frame.topic, frame.partition, header.gateway, header.epoch, header.seq, header.before, header.count,
-        header.received_us, header.sent_us, frame.body,
-    )  # fmt: skip
-    body = msgspec.msgpack.encode(record)
-    return _HEAD.pack(_MAGIC, len(body), _checksum(len(body), body)) + body
-
-
-def _checksum(length: int, body: bytes | memoryview) -> int:
-    return zlib.crc32(body, zlib.crc32(length.to_bytes(4, "little")))
-
-
-def _frame(record: _Record) -> OutFrame:
-    header = FrameHeader(
-        record.gateway, record.epoch, record.seq, record.before, record.count, record.received_us, record.sent_us
-    )
-    return OutFrame(record.topic, record.partition, header, record.body)
-
-
-def _records(data: bytes) -> Iterator[tuple[int, _Record] | int]:
-    """(end, record) of each whole record; the offset of each damaged stretch that has a good record behind it."""
-    at = 0
-    while at + _HEAD.size <= len(data):
-        good = _record_at(data, at)
-        if good is None:
-            found = _next_good(data, at + 1)
-            if found is None:
-                return
-            yield at
-            at = found
-            continue
-        yield good
-        at = good[0]
-
-
-def _next_good(data: bytes, start: int) -> int | None:
-    at = data.find(_MAGIC, start)
-    while at >= 0:
-        if _record_at(data, at) is not None:
-            return at
-        at = data.find(_MAGIC, at + 1)
-    return None
-
-
-def _record_at(data: bytes, at: int) -> tuple[int, _Record] | None:
-    if at + _HEAD.size > len(data):
-        return None
-    magic, length, checksum = _HEAD.unpack_from(data, at)
-    start, end = at + _HEAD.size, at + _HEAD.size + length
-    if magic != _MAGIC or length > _MAX_RECORD_BYTES or end > len(data):
-        return None
-    body = memoryview(data)[start:end]
-    if _checksum(length, body) != checksum:
-        return None
-    try:
-        return end, msgspec.msgpack.decode(body, type=_Record)
-    except msgspec.DecodeError:
-        return None

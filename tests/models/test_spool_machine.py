@@ -37,6 +37,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.waiting: list[int] = []
         self.underway: list[int] = []
         self.damaged: set[int] = set()
+        self.flipped: set[tuple[str, int, int]] = set()
         self.counted = True
         self.open()
 
@@ -185,7 +186,11 @@ class SpoolMachine(RuleBasedStateMachine):
             return
         at = data.draw(st.integers(0, len(body) - 1))
         ends = [(position.offset, seq) for position, seq in self.all_frames() if position.segment == int(path.stem)]
-        body[at] ^= 1 << data.draw(st.integers(0, 7))
+        bit = data.draw(st.integers(0, 7))
+        if (path.name, at, bit) in self.flipped:
+            return  # a bit flipped back would heal the record
+        self.flipped.add((path.name, at, bit))
+        body[at] ^= 1 << bit
         with path.open("r+b") as file:
             file.write(body)
         victim = next((seq for end, seq in ends if at < end), None)
