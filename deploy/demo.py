@@ -12,8 +12,11 @@ from deploy.commands import load_stack, settings_path, stack_option
 from deploy.demo_session import play
 from deploy.demo_view import as_text
 from deploy.local.launch import bring_down, bring_up
+from deploy.local.trouble import Trouble
 from ingest.contract.operating import EXIT_OK, EXIT_TROUBLE
 from simulators.options import Duration
+
+_STOPPED_EARLY = "the demo was stopped before the city had begun; the next start goes on with what is there"
 
 
 @click.command()
@@ -39,8 +42,12 @@ def demo(name: str, for_s: float | None, *, as_json: bool, fresh: bool, keep: bo
     try:
         bring_up(stack, own_settings=settings_path(), fresh=fresh)
         if stop.is_set():
-            return
+            raise Trouble(_STOPPED_EARLY)
         summary = play(stack, for_s, stop)
+    except Trouble:
+        if stop.is_set():  # a Ctrl-C ends the downloads too, and they would blame the network
+            raise Trouble(_STOPPED_EARLY) from None
+        raise
     finally:
         if not was_up and not keep:
             bring_down(stack)

@@ -20,8 +20,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from deploy import demo as demo_command
 from deploy import demo_weather
+from deploy.cli import main
 from deploy.demo_figures import Sent, SentReader, Totals, summarise
 from deploy.demo_view import Moment, Rates, View, as_text
 from deploy.local.places import REPOSITORY
@@ -112,6 +115,29 @@ def test_the_simulators_lines_are_read_and_the_last_one_ends_them() -> None:
     reader = SentReader(iter(lines))
     reader.wait(5)
     assert (reader.sent.readings, reader.sent.acked_readings, reader.sent.ended) == (9, 9, True)
+
+
+@pytest.mark.parametrize("complaint", ["apt-get update failed; check the network", ""])
+def test_ctrl_c_before_the_stack_is_up_blames_nothing_else(
+    complaint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        if complaint:
+            raise Trouble(complaint)
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setenv("CITYNERVE_DATA", str(tmp_path))
+    monkeypatch.setattr(demo_command, "bring_up", interrupted)
+    try:
+        done = CliRunner().invoke(main, ["demo", "--stack", "nowhere", "--json"])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "the demo was stopped before the city had begun" in done.stderr
+    assert "network" not in done.stderr
 
 
 def test_a_terminal_that_is_closed_ends_the_demo_in_order() -> None:
