@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -81,6 +82,7 @@ def _run(order: Iterator[str], rate: float) -> "list[Result]":
     from deploy.chaos.trial import Plan, Trials
     from deploy.local.progress import say
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the stack would be left behind
     results: list[Result] = []
     with Arena() as arena:
         trials = Trials(arena)
