@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCK: Final = 0x0C17_DEAD  # any fixed number: whoever retries takes it first
+_LOCK_WAIT_S: Final = 3.0  # the session of a run that was killed a moment ago ends within this
 _COLUMNS: Final = ", ".join(
     ("letter_id", "gateway", "epoch", "ordinal", "received", "reason", "detail", "mqtt_topic", "payload", "readings",
      "retry_epoch", "retried_at", "retried_readings")
@@ -85,7 +88,12 @@ def _letter(row: asyncpg.Record, of_message: Sequence[asyncpg.Record]) -> Stored
 
 async def lock(connection: Connection) -> bool:
     """Become the one that retries; False when another is at it. The lock goes with the connection."""
-    return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK))
+    ends = time.monotonic() + _LOCK_WAIT_S
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+        if time.monotonic() > ends:
+            return False
+        await asyncio.sleep(0.2)
+    return True
 
 
 async def last_epoch(connection: Connection) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ def letters_of(n: int, *, metric: str = "fine_dust", device: str = "dev-9") -> l
     return [
         DeadLetter(
             "unknown_metric", f"metric '{metric}' is not in profile 'vendor'", f"v/{device}",
-            json.dumps({metric: float(at)}).encode(), START_US + at * MINUTE_US, 1,
+            json.dumps({metric: float(at % 1000)}).encode(), START_US + at * MINUTE_US, 1,
         )
         for at in range(n)
     ]  # fmt: skip
@@ -58,13 +60,18 @@ def letters_of(n: int, *, metric: str = "fine_dust", device: str = "dev-9") -> l
 
 async def run(city: City, profiles: Path, *arguments: str) -> Result:
     """The command as a person types it, in a thread: it makes a loop of its own."""
+    settings = environment(city, profiles)
+    return await asyncio.to_thread(CliRunner().invoke, deadletters, [*arguments], env=settings)
+
+
+def environment(city: City, profiles: Path) -> dict[str, str]:
+    """The test's settings: one route, the vendor's profile."""
     routes = [{"topic": "v/+", "format": "plain-json", "profile": "vendor"}]
-    environment = city.environment() | {
+    return city.environment() | {
         "CITYNERVE_INGEST__ROUTES": json.dumps(routes),
         "CITYNERVE_INGEST__PROFILES_DIR": str(profiles),
         "CITYNERVE_INGEST__MAX_AGE_S": str(CENTURY_S),
     }
-    return await asyncio.to_thread(CliRunner().invoke, deadletters, [*arguments], env=environment)
 
 
 async def report(city: City, profiles: Path, *arguments: str) -> dict[str, Any]:
@@ -154,6 +161,32 @@ async def test_a_crash_within_a_retry_loses_and_doubles_nothing(
     found = await ledger(city)
     assert (found["stored"], found["duplicate"], found["in_flight"], found["unaccounted"]) == (5, 0, 0, 0)
     assert found["redelivered"] == (5 if step == "finish" else 0)
+
+
+async def test_kill_9_twice_within_a_retry_of_thousands_loses_and_doubles_nothing(city: City, profiles: Path) -> None:
+    count = 3000
+    gateway = city.gateway()
+    command = [sys.executable, "-m", "deploy.cli", "deadletters", "retry"]
+    settings = os.environ | environment(city, profiles)
+    async with city.processor():
+        letters = letters_of(count)
+        await city.send([gateway.letters(letters[at : at + 500]) for at in range(0, count, 500)])
+        await city.caught_up()
+        write_profile(profiles, {"fine_dust": "pm2_5"})
+        for _ in range(2):
+            before = (await state(city))["waiting"]
+            process = await asyncio.create_subprocess_exec(*command, env=settings, stdout=asyncio.subprocess.DEVNULL)
+            async with asyncio.timeout(60):
+                while (await state(city))["waiting"] == before:  # noqa: ASYNC110 - in a database
+                    await asyncio.sleep(0.002)
+            process.kill()
+            await process.wait()
+        assert 0 < (await state(city))["waiting"] < count, "killed in the middle"
+        assert (await run(city, profiles, "retry")).exit_code == 0
+        await city.caught_up()
+    assert await state(city) == {"waiting": 0, "retried": count, "outbox": 0, "readings": count}
+    found = await ledger(city)
+    assert (found["stored"], found["duplicate"], found["in_flight"], found["unaccounted"]) == (count, 0, 0, 0)
 
 
 async def test_two_letters_of_one_message_send_its_readings_once(city: City, profiles: Path) -> None:
