@@ -3,7 +3,7 @@ PYTHON ?= python3
 CITYNERVE = .venv/bin/citynerve
 ARGS ?=
 
-.PHONY: help setup setup-dev demo up down status test test-faults check bench lock clean
+.PHONY: help setup setup-dev demo up down status test test-faults fuzz check bench lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -33,6 +33,11 @@ test: setup-dev ## run all tests, the real servers included; ARGS="-k words" pic
 test-faults: setup-dev ## run every fault against the real servers (long); prints the table
 	@.venv/bin/python -m deploy.local
 	@.venv/bin/python -m pytest tests/faults -m faults $(ARGS)
+
+fuzz: setup-dev ## fuzz every reader of foreign bytes, SECONDS=60 for each (x86-64 only); ARGS="spool frames" picks some
+	@.venv/bin/python -m pip install -q --disable-pip-version-check --target .fuzz --upgrade --require-hashes --no-deps \
+	    --only-binary=:all: -r tests/fuzz/requirements.lock
+	@PYTHONPATH=.:$(CURDIR)/.fuzz .venv/bin/python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(ARGS)
 
 check: setup-dev ## style, types, and who may import whom
 	@.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""The API against its own description: what schemathesis makes of openapi.json, valid and invalid, never gets a 500 and no invalid case passes."""
+"""The API against its own description: no request made from openapi.json gets a 500, and no invalid one is accepted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def probe(operation: Any, base_url: str, mode: GenerationMode) -> Probed:
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
 async def test_no_request_gets_a_500_and_no_invalid_one_is_accepted(control: Running, mode: GenerationMode) -> None:
     document = (await control.client.get("/api/openapi.json")).json()
-    operations = [result.ok() for result in schemathesis.openapi.from_dict(document).get_all_operations()]
+    found: list[Any] = list(schemathesis.openapi.from_dict(document).get_all_operations())
+    operations = [result.ok() for result in found]
     statuses: Counter[int] = Counter()
     for operation in operations:
         if operation.path != ENDLESS:
