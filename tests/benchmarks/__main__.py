@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from deploy.local.stack import LocalStack
 from deploy.local.trouble import Trouble
-from tests.benchmarks import database, gateway, kernels
+from tests.benchmarks import database, gateway, kernels, whole_way
 from tests.benchmarks.contest import Row
 from tests.benchmarks.libraries import provide
 from tests.benchmarks.report import Report
@@ -22,6 +22,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when polars is imported
 WITH_SERVERS: dict[str, Callable[[LocalStack, Size], Iterator[Row]]] = {
     "gateway": gateway.run,
     "database": database.run,
+    "whole_way": whole_way.run,
 }
 ALONE: dict[str, Callable[[Size], Iterator[Row]]] = {"kernels": kernels.run}
 

@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import asyncpg
+import paho.mqtt.client as paho
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy.local.settings import load_ports
 from deploy.local.stack import LocalStack
@@ -86,10 +88,23 @@ async def _make(place: Place) -> None:
 async def _remove(place: Place) -> None:
     async with administrator(place.stack) as admin:
         await admin.execute(f"DROP DATABASE IF EXISTS {place.name} WITH (FORCE)", timeout=60)
+    for client_id in (f"citynerve-{place.name}", f"textbook-{place.name}"):
+        await asyncio.to_thread(forget_session, place.stack.mqtt_port, client_id)
     async with kafka_admin(place.stack) as kafka:
         names = [topic for topic in await kafka.list_topics() if topic.startswith(f"{place.name}.")]
         if names:
             await kafka.delete_topics(names)
+
+
+def forget_session(mqtt_port: int, client_id: str) -> None:
+    """Let the broker drop what it keeps for a client: its subscriptions and any messages left."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311, clean_session=True)
+    client.connect("127.0.0.1", mqtt_port)
+    for _ in range(50):
+        client.loop(0.1)
+        if client.is_connected():
+            break
+    client.disconnect()
 
 
 @contextlib.asynccontextmanager

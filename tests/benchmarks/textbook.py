@@ -104,6 +104,10 @@ async def consume(options: argparse.Namespace) -> None:
     await consumer.start()
     stored, cpu_s = 0, time.process_time()
     try:
+        async with asyncio.timeout(60):
+            while not consumer.assignment():
+                await consumer.getmany(timeout_ms=100)
+        report(ready=1)
         async with asyncio.timeout(600):
             while stored < options.readings:
                 batches = await consumer.getmany(timeout_ms=200, max_records=BATCH_ROWS)
