@@ -1,8 +1,9 @@
 """B1: readings stored a second, from the broker's queue to committed rows: gateway, Kafka, processor and database, real servers.
 
-A backlog waits in the broker, whose acknowledgements mean "on disk", while both halves of a pipeline start; the clock runs
-from the moment the messages are let through to the last committed reading. So the publisher does not share the cores. Before,
-one message of each device has gone the whole way, so that series and chunks are there and all code is loaded. Ours also makes all windows, alarms and the ledger meanwhile; the textbook stores rows and nothing else.
+A backlog waits in the broker, whose acknowledgements mean "on disk"; the clock runs from the moment it is let through to the
+last committed reading, so the publisher does not share the cores. Before, one message of each device has gone the whole way:
+series and chunks are there and the processor's code is loaded. Ours also makes all windows, alarms and the ledger meanwhile;
+the textbook stores rows and nothing else.
 """
 
 from __future__ import annotations
