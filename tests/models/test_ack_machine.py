@@ -162,5 +162,5 @@ class AckMachine(RuleBasedStateMachine):
         assert self.tracker.unfinished == 0
 
 
-AckMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+AckMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
 TestAckMachine = AckMachine.TestCase

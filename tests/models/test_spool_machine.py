@@ -93,7 +93,12 @@ class SpoolMachine(RuleBasedStateMachine):
         else:
             self.waiting += [item.header.seq for item in made]
 
-    @rule(bodies=st.lists(_BODIES, min_size=1, max_size=4), at=st.integers(0, 4), failures=st.integers(1, 3), part=st.integers(0, 200))
+    @rule(
+        bodies=st.lists(_BODIES, min_size=1, max_size=4),
+        at=st.integers(0, 4),
+        failures=st.integers(1, 3),
+        part=st.integers(0, 200),
+    )
     def append_on_a_full_disk(self, bodies: list[bytes], at: int, failures: int, part: int) -> None:
         """The step that fails may be any, and the clean-up after it may fail, too; the process lives on."""
         made = self.new_frames(bodies)
@@ -107,7 +112,13 @@ class SpoolMachine(RuleBasedStateMachine):
         else:
             self.waiting += [item.header.seq for item in made]
 
-    @rule(bodies=st.lists(_BODIES, min_size=1, max_size=4), at=st.integers(0, 3), part=st.integers(0, 900), data=st.data(), power=st.booleans())
+    @rule(
+        bodies=st.lists(_BODIES, min_size=1, max_size=4),
+        at=st.integers(0, 3),
+        part=st.integers(0, 900),
+        data=st.data(),
+        power=st.booleans(),
+    )
     def crash_in_append(self, bodies: list[bytes], at: int, part: int, data: st.DataObject, power: bool) -> None:  # noqa: FBT001 - drawn
         made = self.new_frames(bodies)
         seqs = [item.header.seq for item in made]
@@ -218,5 +229,5 @@ class SpoolMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-SpoolMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+SpoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestSpoolMachine = SpoolMachine.TestCase
