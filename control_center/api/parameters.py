@@ -79,6 +79,9 @@ def refuse_unknown_parameters(request: Request, _: Lang) -> None:
     """A misspelt filter must not answer with everything."""
     known: dict[str, frozenset[str]] = request.app.state.query_parameters
     names = known.get(getattr(request.scope.get("route"), "path_format", ""), frozenset())
+    given = [name for name, _ in request.query_params.multi_items()]
+    if len(given) > len(set(given)):  # one of the two would be taken and the other silently dropped
+        raise ApiError(422, "repeated_parameter", names=", ".join(sorted(names)))
     for name in request.query_params:
         if name not in names:
             raise ApiError(422, "unknown_parameter", names=", ".join(sorted(names)))

@@ -24,6 +24,7 @@ from schemathesis.generation import GenerationMode
 from tests.control_center.conftest import Running
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("seeded"),
     # the control center's own use of `random`, in another thread, is taken for the strategy's
     pytest.mark.filterwarnings("ignore:Do not use the .random. module"),
@@ -83,3 +84,8 @@ async def test_no_request_gets_a_500_and_no_invalid_one_is_accepted(control: Run
     assert max(statuses) < 500
     if mode is GenerationMode.POSITIVE:
         assert statuses[200] >= 100
+
+
+async def test_a_parameter_given_twice_is_refused(control: Running) -> None:
+    answer = await control.client.get("/api/v1/devices?kind=noise&kind=weather")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "repeated_parameter")
