@@ -1,4 +1,4 @@
-"""Frame numbers against a set: frames in any order, again, or never; committed with the batch, rolled back, or committed with the answer lost."""
+"""Frame numbers against a set: frames in any order, again, or never; batches committed, rolled back, or with the answer lost."""
 
 from __future__ import annotations
 
