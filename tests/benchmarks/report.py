@@ -23,12 +23,25 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def commit() -> str:
+    """Short hash of the commit, with a word where measured code differs from it."""
+    head = _git("rev-parse", "--short", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", "ingest", "processors", "tests/benchmarks")
+    return f"{head} with uncommitted changes" if changed else head
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
 @dataclass
 class Report:
     """Rows with the machine, the commit and the load of the machine when the run began and ended."""
 
     rows: list[Row] = field(default_factory=list)
     began: str = field(default_factory=now)
+    measured_commit: str = field(default_factory=commit)
     load_began: tuple[float, ...] = field(default_factory=os.getloadavg)
 
     def conditions(self) -> dict[str, object]:
@@ -36,7 +49,7 @@ class Report:
         return {
             "began": self.began,
             "ended": now(),
-            "commit": commit(),
+            "commit": self.measured_commit,
             "machine": machine(),
             "load_average_began": [round(load, 1) for load in self.load_began],
             "load_average_ended": [round(load, 1) for load in os.getloadavg()],
@@ -69,13 +82,6 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines[0], rule, *lines[1:]]
 
 
-def commit() -> str:
-    """Short hash of the commit, with a word where measured code differs from it."""
-    head = _git("rev-parse", "--short", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", "ingest", "processors", "tests/benchmarks")
-    return f"{head} with uncommitted changes" if changed else head
-
-
 def machine() -> str:
     """Processor, cores, memory and Python."""
     facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if sys.platform == "linux" else []
@@ -84,8 +90,3 @@ def machine() -> str:
     )
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {os.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
