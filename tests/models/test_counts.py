@@ -1,4 +1,4 @@
-"""What the state machines left unseen, found by mutation (docs/mutation.md): counts over several segments, and the tracker before any connection."""
+"""What the state machines left unseen, found by mutation (docs/mutation.md): counts over several segments, and before any connection."""
 
 from __future__ import annotations
 
