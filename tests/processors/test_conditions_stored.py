@@ -98,7 +98,9 @@ async def test_a_rule_changed_while_it_runs_is_taken_over_and_a_removed_one_ends
 
 async def test_windows_close_when_the_devices_stop(city: City) -> None:
     base = START_US - START_US % MINUTE
-    readings = [Reading("dev-1", "pm2_5", base + second * 1_000_000, 1.0) for second in (30, 113)]  # 7 s before its window's end
+    readings = [
+        Reading("dev-1", "pm2_5", base + second * 1_000_000, 1.0) for second in (30, 113)
+    ]  # 7 s before its window's end
     async with city.processor(allowed_lateness_s=0, idle_after_s=1):
         await city.send(city.gateway().frames(readings))
         await city.caught_up()
