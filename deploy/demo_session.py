@@ -53,11 +53,11 @@ def play(stack: LocalStack, for_s: float | None, stop: threading.Event) -> Summa
     show = _prepare(stack, datetime.now(UTC))
     control = ControlCenter(stack.ports.control_port)
     before = _ledger_answers(control)
+    start = start_of_day(datetime.now(UTC), (control.status() or {}).get("watermark") if before.stored else None)
     if before.stored:
         say(
-            "an earlier run has stored a part of this day: what it has is counted as duplicate (--fresh starts from empty data)"
+            f"an earlier run has stored a part of this day: going on from {start:%Y-%m-%d %H:%M} UTC (--fresh starts from empty data)"
         )
-    start = datetime.now(UTC).replace(microsecond=0) - DAY
     simulator = _start_simulator(stack, show, start)
     try:
         assert simulator.stdout is not None  # noqa: S101 - narrows for mypy: it was opened as a pipe
@@ -76,6 +76,14 @@ def play(stack: LocalStack, for_s: float | None, stop: threading.Event) -> Summa
     finally:
         _stop_simulator(simulator, None)
         control.close()
+
+
+def start_of_day(now: datetime, watermark: str | None) -> datetime:
+    """A day before `now`, or where an earlier run came to: what lies before would be nothing but duplicates behind the watermark."""
+    day = now.replace(microsecond=0) - DAY
+    if watermark is None:
+        return day
+    return min(max(day, datetime.fromisoformat(watermark).replace(microsecond=0)), now.replace(microsecond=0))
 
 
 def _prepare(stack: LocalStack, now: datetime) -> _Show:

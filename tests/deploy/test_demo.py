@@ -26,6 +26,7 @@ from deploy import demo as demo_command
 from deploy import demo_weather
 from deploy.cli import main
 from deploy.demo_figures import Sent, SentReader, Totals, summarise
+from deploy.demo_session import DAY, start_of_day
 from deploy.demo_view import Moment, Rates, View, as_text
 from deploy.local.places import REPOSITORY
 from deploy.local.ports import Ports
@@ -89,6 +90,14 @@ def test_what_another_program_sent_meanwhile_is_one_problem_that_says_so() -> No
     both = summarise(SENT, replace(TOTALS, received=1500, stored=1440, duplicate=30, dead_letter=30), SCORE)
     assert len(both.problems) == 1
     assert "1,500 were received (others sent to this stack meanwhile" in both.problems[0]
+
+
+def test_a_second_demo_goes_on_where_the_first_one_came_to() -> None:
+    now = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    assert start_of_day(now, None) == now - DAY
+    assert start_of_day(now, "2026-03-02T10:30:00.25Z") == datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
+    assert start_of_day(now, "2026-02-27T10:30:00Z") == now - DAY
+    assert start_of_day(now, "2026-03-02T12:04:00Z") == now
 
 
 def test_readings_of_an_earlier_run_are_explained_as_such() -> None:
