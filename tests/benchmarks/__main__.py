@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -31,6 +32,9 @@ def main(arguments: list[str]) -> int:
     """Run what was asked for and print the table, or one JSON object; 2 for a name that does not exist."""
     options = _parser().parse_args(arguments)
     size = dataclasses.replace(Size().tenth() if options.quick else Size(), runs=options.runs)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that databases, topics and processes are cleared away then too
     report = Report()
     try:
         for rows in _chosen(options.only, size):
