@@ -126,7 +126,8 @@ async def test_alertmanager_gets_the_alarm_its_repetition_and_its_end(alarms: Al
     (first,) = await alarms.until(lambda found: len(found) == 1)
     assert first["labels"]["alertname"] == "device-silent"
     assert first["annotations"]["summary"] == "Device is silent"
-    assert first["status"]["state"] in {"active", "unprocessed"}
+    # "suppressed": the stack's Prometheus sees no service here, and one dead gateway holds back its devices' alarms
+    assert first["status"]["state"] in {"active", "unprocessed", "suppressed"}
     assert await told.tell(everything=False)
     assert outcomes(registry)["accepted"] == 1  # nothing new to say
     assert await told.tell(everything=True)
