@@ -69,7 +69,8 @@ def _stop_on_signals() -> threading.Event:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for fd in terminal:
                 os.dup2(nowhere, fd)
-        stop.set()
+        # from a thread: the signal may interrupt stop.wait() while it holds the event's own lock, which set() would then wait for
+        threading.Thread(target=stop.set, daemon=True).start()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, ask)
