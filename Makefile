@@ -3,7 +3,7 @@ PYTHON ?= python3
 CITYNERVE = .venv/bin/citynerve
 ARGS ?=
 
-.PHONY: help setup setup-dev demo up down status test test-faults fuzz check bench lock clean
+.PHONY: page help setup setup-dev demo up down status test test-faults fuzz check bench lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -25,6 +25,9 @@ down: setup ## stop it
 
 status: setup ## show what runs
 	@$(CITYNERVE) status $(ARGS)
+
+page: setup ## fetch the servers and build the control center's page
+	@.venv/bin/python -m deploy.local
 
 test: setup-dev ## run all tests, the real servers included; ARGS="-k words" picks some
 	@.venv/bin/python -m deploy.local --browser
