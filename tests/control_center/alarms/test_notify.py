@@ -126,8 +126,9 @@ async def test_alertmanager_gets_the_alarm_its_repetition_and_its_end(alarms: Al
     (first,) = await alarms.until(lambda found: len(found) == 1)
     assert first["labels"]["alertname"] == "device-silent"
     assert first["annotations"]["summary"] == "Device is silent"
-    # "suppressed": the stack's Prometheus sees no service here, and one dead gateway holds back its devices' alarms
-    assert first["status"]["state"] in {"active", "unprocessed", "suppressed"}
+    # a stack that has run a while without services fires IngestDown, which holds a silent device's alarm back: by that alone
+    assert first["status"]["state"] in {"active", "unprocessed"} or first["status"]["inhibitedBy"]
+    assert first["status"]["silencedBy"] == []
     assert await told.tell(everything=False)
     assert outcomes(registry)["accepted"] == 1  # nothing new to say
     assert await told.tell(everything=True)
