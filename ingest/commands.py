@@ -163,6 +163,8 @@ def spool(config: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click p
         "max_bytes": settings.spool_max_bytes,
         "segments": found.segments,
         "damaged": found.damaged,
+        "mended": found.mended,
+        "set_aside": found.set_aside,
         "torn_bytes": found.torn_bytes,
     }
     if as_json:
@@ -172,5 +174,8 @@ def spool(config: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click p
             f"{found.frames} frames, {readings} readings, {found.bytes} of at most {settings.spool_max_bytes} bytes"
             f" in {found.segments} segments ({settings.spool_folder})"
         )
-        click.echo(f"damaged: {found.damaged}, torn bytes at the end: {found.torn_bytes}")
+        click.echo(
+            f"damaged: {found.damaged}, set aside before: {found.set_aside}, with one flipped bit (mended when read): {found.mended},"
+            f" torn bytes at the end: {found.torn_bytes}"
+        )
     sys.exit(EXIT_TROUBLE if found.damaged else 0)

@@ -67,6 +67,7 @@ class Delivery:
         self._retry_s = _RETRY_FIRST_S
         self._full = False
         self._told: str | None = ""
+        self._damage_told = 0, 0
         self._bytes_s = 0.0
         self._rate_since = time.monotonic()
         self._rate_bytes = 0
@@ -275,7 +276,6 @@ class Delivery:
         batch = await asyncio.to_thread(self._spool.read, _DRAIN_FRAMES)
         if not batch:
             if not self._spool.empty:
-                self._metrics.spool_damaged.inc(self._spool.frames)
                 await asyncio.to_thread(self._spool.forget_rest)
             self._report_spool()
             return False
@@ -322,6 +322,13 @@ class Delivery:
         self._metrics.spool_full.set(self._full)
         self._metrics.spool_bytes.set(self._spool.size)
         self._metrics.spool_frames.set(self._spool.frames)
+        self._report_damage()
+
+    def _report_damage(self) -> None:
+        damaged, mended = self._spool.damaged, self._spool.mended
+        self._metrics.spool_damaged.inc(damaged - self._damage_told[0])
+        self._metrics.spool_mended.inc(mended - self._damage_told[1])
+        self._damage_told = damaged, mended
 
     async def _wait(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):

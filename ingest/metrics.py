@@ -31,7 +31,10 @@ class IngestMetrics:
         self.reading_paused = counter(
             "reading_paused", "times the socket was left unread because too much was unacknowledged"
         )
-        self.spool_damaged = counter("spool_damaged", "spooled frames lost to a damaged disk record")
+        self.spool_damaged = counter(
+            "spool_damaged", "records of the spool damaged beyond mending: their frames are lost, their bytes set aside"
+        )
+        self.spool_mended = counter("spool_mended", "records of the spool with a flipped bit, mended as they were read")
         self.spooled_frames = counter("spooled_frames", "frames written to the spool")
         self.mqtt_connects = counter("mqtt_connects", "connections to the MQTT broker by how they went", "outcome")
         self.producer_renewals = counter(

@@ -53,12 +53,9 @@ class Gateway:
         profiles = load_profiles([route.profile for route in ingest.routes], ingest.profiles_dir)
         self._spool = Spool(ingest.spool_folder, ingest.spool_max_bytes, ingest.spool_segment_bytes)
         found = self._spool.open()
-        self._metrics.spool_damaged.inc(found.damaged)
         if found.frames or found.damaged or found.torn_bytes:
-            log.warning(
-                "the spool holds frames of an earlier run",
-                extra={"fields": {"frames": found.frames, "damaged": found.damaged, "torn_bytes": found.torn_bytes}},
-            )
+            counts = {name: getattr(found, name) for name in ("frames", "damaged", "mended", "torn_bytes")}
+            log.warning("the spool holds frames of an earlier run", extra={"fields": counts})
         try:
             ingest.gateway_dir.mkdir(parents=True, exist_ok=True)
             now_us = time.time_ns() // 1000

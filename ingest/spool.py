@@ -1,14 +1,16 @@
 """Frames on disk while Kafka is away: append-only segment files with a checksum a record, fsynced before anything is acknowledged.
 
 Plain files rather than SQLite: on a full file system SQLite cannot even delete, so it could never drain; unlinking a segment always works.
-Records are `spool_record.py`'s. A torn tail is cut off at opening; a damaged record in the middle is skipped and
-counted, and the next one is found by its magic.
+Records are `spool_record.py`'s. A torn tail is cut off at opening. A flipped bit is mended as it is read. A record with more damage is
+skipped, counted, named in the log, and set aside before its segment is deleted: `SEGMENT-OFFSET.damaged` beside the segments, for a
+person to look at and remove.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import threading
 from collections import Counter, deque
@@ -19,7 +21,9 @@ from typing import BinaryIO
 
 from ingest.contract.operating import EXIT_TROUBLE, UserError
 from ingest.frames import OutFrame
-from ingest.spool_record import encode, frame_of, records
+from ingest.spool_record import Found, encode, frame_of, is_torn, records
+
+log = logging.getLogger(__name__)
 
 
 class SpoolFullError(Exception):
@@ -32,6 +36,9 @@ class _Segment:
     number: int
     size: int = 0
     frames: int = 0
+    aside: dict[int, int] = field(default_factory=dict)
+    """Start -> end of each stretch that is no record: kept when the segment goes."""
+    mended: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,9 @@ class SpoolState:
     readings: Counter[int] = field(default_factory=Counter)
     torn_bytes: int = 0
     damaged: int = 0
+    mended: int = 0
+    set_aside: int = 0
+    """Files of damaged records that wait for a person."""
     bytes: int = 0
     segments: int = 0
 
@@ -70,6 +80,8 @@ class Spool:
         self.frames = 0
         self.size = 0
         self.damaged = 0
+        self.mended = 0
+        self._missing = 0
 
     def open(self) -> SpoolState:
         """Lock the folder, read every segment once, cut a torn tail off.
@@ -92,29 +104,53 @@ class Spool:
                 f"cannot use the spool folder {self._folder}: {error.strerror}", exit_code=EXIT_TROUBLE
             ) from None
         state = SpoolState()
+        # a number is not used again while something that was set aside bears it
+        self._last_number = max((int(path.name[:20]) for path in self._folder.glob("[0-9]*.damaged")), default=0)
         paths = sorted(self._folder.glob("*.spool"))
         for path in paths:
             segment = _Segment(path, int(path.stem))
             self._scan(segment, state, last=path == paths[-1])
             self._segments.append(segment)
-            self._last_number = segment.number
+            self._last_number = max(self._last_number, segment.number)
         self.frames = state.frames
         self.size = sum(segment.size for segment in self._segments)
-        self.damaged = state.damaged
         self._drop_empty()
         return state
 
     def _scan(self, segment: _Segment, state: SpoolState, *, last: bool) -> None:
         frames = state.frames
-        end, size = _scan_file(segment.path, state)
+        stretches, segment.size = _scan_file(segment.path, state)
         segment.frames = state.frames - frames
-        segment.size = size
+        for found, torn in stretches:
+            if torn and last:
+                segment.size = found.start
+            elif torn:
+                segment.aside[found.start] = found.end
+            else:
+                self._note(segment, found, found.start)
         if last:
             # also where nothing is torn: a killed process may have written it and not synced it, and from here on it is counted
             with segment.path.open("r+b") as file:
-                file.truncate(end)
+                file.truncate(segment.size)
                 os.fsync(file.fileno())
-            segment.size = end
+
+    def _note(self, segment: _Segment, found: Found, start: int) -> bool:
+        """Count and name damage once; False where it was before."""
+        where = {"segment": segment.path.name, "offset": start}
+        if found.record is None and start not in segment.aside:
+            segment.aside[start] = start + found.end - found.start
+            self.damaged += 1
+            log.error(
+                "a spool record is damaged beyond mending; its readings are missing, its bytes are set aside",
+                extra={"fields": {**where, "bytes": found.end - found.start}},
+            )
+        elif found.mended is not None and start not in segment.mended:
+            segment.mended.add(start)
+            self.mended += 1
+            log.warning("a flipped bit in the spool is mended", extra={"fields": {**where, "bit": found.mended}})
+        else:
+            return False
+        return True
 
     def append(self, frames: Iterable[OutFrame]) -> None:
         """Add frames behind all others; on disk (fsync) when this returns.
@@ -192,10 +228,10 @@ class Spool:
             data = file.read(segment.size - start)
         found: list[tuple[Position, OutFrame]] = []
         for item in records(data):
-            if isinstance(item, int):
-                continue
-            end, record = item
-            found.append((Position(segment.number, start + end), frame_of(record)))
+            if self._note(segment, item, start + item.start) and item.record is None:
+                self._missing += 1
+            if item.record is not None:
+                found.append((Position(segment.number, start + item.end), frame_of(item.record)))
             if len(found) == limit:
                 break
         return found
@@ -218,7 +254,8 @@ class Spool:
         """Nothing readable is left: delete what remains (damaged records at the end)."""
         while self._segments:
             self._delete_first()
-        self.frames = 0
+        self.damaged += max(0, self.frames - self._missing)  # several may have been one stretch
+        self.frames = self._missing = 0
 
     @property
     def empty(self) -> bool:
@@ -239,9 +276,25 @@ class Spool:
             self._close_file()
         self.size -= segment.size
         self._head = 0
+        if segment.aside and not self._set_aside(segment):
+            # a full disk: the whole segment stays, under a name that needs no room
+            segment.path.rename(segment.path.with_suffix(".damaged"))
         segment.path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._sync_folder()
+
+    def _set_aside(self, segment: _Segment) -> bool:
+        """Keep what is no record in files of their own; False where they cannot be written."""
+        try:
+            data = segment.path.read_bytes()
+            for start, end in segment.aside.items():
+                with segment.path.with_name(f"{segment.path.stem}-{start}.damaged").open("wb") as file:
+                    file.write(data[start:end])
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError:
+            return False
+        return True
 
     def _drop_empty(self) -> None:
         while self._segments and self._segments[0].frames == 0:
@@ -262,28 +315,33 @@ class Spool:
 
 def inspect(folder: Path) -> SpoolState:
     """What a spool folder holds, read without its lock and changing nothing; nothing where there is no folder."""
-    state = SpoolState()
+    state = SpoolState(set_aside=sum(1 for _ in folder.glob("*.damaged")))
     for path in sorted(folder.glob("*.spool")):
         with contextlib.suppress(FileNotFoundError):  # drained and deleted meanwhile
             _scan_file(path, state)
     return state
 
 
-def _scan_file(path: Path, state: SpoolState) -> tuple[int, int]:
-    """Add a segment's records to `state`; (end of the last whole record, size)."""
+def _scan_file(path: Path, state: SpoolState) -> tuple[list[tuple[Found, bool]], int]:
+    """Add a segment's records to `state`; (what is damaged or mended, each with whether it is a torn tail; size)."""
     data = path.read_bytes()
-    end = 0
-    for item in records(data):
-        if isinstance(item, int):
+    stretches: list[tuple[Found, bool]] = []
+    for found in records(data):
+        if found.record is not None:
+            state.frames += 1
+            state.readings[found.record.epoch] += found.record.count
+            if found.mended is not None:
+                state.mended += 1
+                stretches.append((found, False))
+        elif found.end == len(data) and is_torn(data, found.start):
+            state.torn_bytes += found.end - found.start
+            stretches.append((found, True))
+        else:
             state.damaged += 1
-            continue
-        end, record = item
-        state.frames += 1
-        state.readings[record.epoch] += record.count
-    state.torn_bytes += len(data) - end
+            stretches.append((found, False))
     state.bytes += len(data)
     state.segments += 1
-    return end, len(data)
+    return stretches, len(data)
 
 
 def _write_all(file: BinaryIO, block: bytes) -> None:

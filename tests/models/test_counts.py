@@ -26,20 +26,23 @@ def test_what_was_found_is_added_up_over_all_segments(tmp_path: Path) -> None:
     paths = segments(tmp_path, 3)
     for path in paths[:2]:
         body = bytearray(path.read_bytes())
-        body[20] ^= 1
-        path.write_bytes(body + b"torn!")
+        body[20] ^= 3
+        body[len(body) // 3 + 20] ^= 1
+        path.write_bytes(body + b"CNSP1")
     state = inspect(tmp_path)
-    assert (state.segments, state.frames, state.damaged, state.torn_bytes) == (3, 7, 2, 10)
+    assert (state.segments, state.frames, state.damaged, state.mended, state.torn_bytes) == (3, 7, 2, 2, 10)
+    assert state.readings == {1: 7}
     assert state.bytes == sum(path.stat().st_size for path in paths)
 
 
 def test_a_segment_without_a_readable_byte_is_torn_as_a_whole_and_dropped_at_opening(tmp_path: Path) -> None:
     paths = segments(tmp_path, 2)
-    paths[0].write_bytes(b"nothing")
+    paths[0].write_bytes(b"CNSP123")
     assert inspect(tmp_path).torn_bytes == 7
     spool = Spool(tmp_path, 100_000, 100)
     spool.open()
     assert not paths[0].exists()
+    assert [path.read_bytes() for path in tmp_path.glob("*.damaged")] == [b"CNSP123"]
     assert spool.size == paths[1].stat().st_size
     spool.close()
 
