@@ -22,7 +22,7 @@ from ingest.contract.operating import EXIT_TROUBLE, UserError, load_sections
 from processors.contract.database import CitySettings, DatabaseSettings
 from processors.contract.rows import WindowRows
 from processors.database_session import open_session
-from processors.kernels.starts import starts_fixed, starts_local_day
+from processors.kernels.starts import FixedWindows, starts_fixed, starts_local_day
 from processors.kernels.windows_of import PreviousReading, aggregate, merge
 from processors.revision import counter_values_before
 from processors.series import SeriesTable
@@ -154,7 +154,7 @@ class _Worker:
         previous[some] = await counter_values_before(self._store, self._table, some.astype(np.int32), lo)
         rows = await asyncio.to_thread(
             aggregate, self._table.meta, some[readings.series].astype(np.int32), readings.time_us, readings.values, readings.flags,
-            starts_fixed(readings.time_us, 60), MINUTE_US, PreviousReading(previous),
+            FixedWindows(60), PreviousReading(previous),
         )  # fmt: skip
         old = await self._store.fetch_rows("windows_1m", ids, lo.tolist(), hi.tolist())
         await self._replace("windows_1m", old, rows)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
 from processors.kernels.ordering import run_starts
-from processors.kernels.starts import starts_fixed, starts_local_day
+from processors.kernels.starts import FixedWindows, LocalDays, Windows, starts_fixed
 from processors.kernels.windows_of import PreviousReading, SeriesMeta, aggregate, empty_rows, merge
 from processors.row_store import RowStore
 from processors.series import NEVER_US, SeriesTable
@@ -28,6 +28,7 @@ from processors.windows import MINUTE_US, OpenReadings
 Int64Array = npt.NDArray[np.int64]
 
 _COARSE = (("windows_15m", "windows_1m"), ("windows_1h", "windows_15m"), ("windows_1d", "windows_15m"))
+_SIZE_S = {"windows_15m": 900, "windows_1h": 3600}
 _JOIN_GAP_US = 10 * MINUTE_US
 """Affected minutes of a series this close are read as one range: a few rows more are cheaper than another index probe."""
 
@@ -68,7 +69,7 @@ class Revision:
         ids = self._table.column("series_id")[series]
         old = await self._store.fetch_rows("windows_1m", ids.tolist(), start.tolist(), (start + MINUTE_US).tolist())
         new = await self._from_stored(series, start)
-        added = await asyncio.to_thread(self._aggregate, late, starts_fixed(late.time_us, 60), MINUTE_US)
+        added = await asyncio.to_thread(self._aggregate, late, FixedWindows(60))
         rows = _mend_dropped(self._table, old, new, added)
         rows = _next_revision(old, rows)
         await self._store.replace_rows("windows_1m", rows)
@@ -92,7 +93,7 @@ class Revision:
         )
         rows = await asyncio.to_thread(
             aggregate, meta, readings.series, readings.time_us, readings.values, readings.flags,
-            starts_fixed(readings.time_us, 60), MINUTE_US, PreviousReading(previous),
+            FixedWindows(60), PreviousReading(previous),
         )  # fmt: skip
         return rows.take(_is_among(rows.series_id, rows.start_us, self._table.column("series_id")[series], start))
 
@@ -130,21 +131,20 @@ class Revision:
         series, start = _distinct(series[closed], start[closed])
         return series, start, self._bounds(table, start)[1]
 
+    def _windows(self, table: str) -> Windows:
+        return LocalDays(self._zone) if table == "windows_1d" else FixedWindows(_SIZE_S[table])
+
     def _bounds(self, table: str, time_us: Int64Array) -> tuple[Int64Array, Int64Array]:
-        if table == "windows_1d":
-            return starts_local_day(time_us, self._zone)
-        size_s = {"windows_15m": 900, "windows_1h": 3600}[table]
-        start = starts_fixed(time_us, size_s)
-        return start, start + size_s * 1_000_000
+        start = self._windows(table).starts(time_us)
+        return start, start + self._windows(table).lengths(start)
 
     def _with_late(self, table: str, old: WindowRows, late: OpenReadings) -> WindowRows:
         """The old rows of all but counters with the late readings merged in; late readings of open windows stay out."""
-        start, end = self._bounds(table, late.time_us)
+        end = self._bounds(table, late.time_us)[1]
         mine = (self._table.column("mean_kind")[late.series] != Mean.COUNTER) & (
             end <= self._closed_until_us[late.series]
         )
-        late, start, length = late.take(mine), start[mine], (end - start)[mine]
-        added = self._aggregate(late, start, length)
+        added = self._aggregate(late.take(mine), self._windows(table))
         index = self._table.index_of(old.series_id)
         old = old.take(self._table.column("mean_kind")[index] != Mean.COUNTER)
         return self._merge(table, WindowRows.concatenate([old, added]))
@@ -153,9 +153,9 @@ class Revision:
         start, end = self._bounds(table, rows.start_us)
         return merge(self._table.meta, rows, self._table.index_of(rows.series_id), start, end - start)
 
-    def _aggregate(self, readings: OpenReadings, start: Int64Array, length_us: int | Int64Array) -> WindowRows:
+    def _aggregate(self, readings: OpenReadings, windows: Windows) -> WindowRows:
         return aggregate(
-            self._table.meta, readings.series, readings.time_us, readings.values, readings.flags, start, length_us,
+            self._table.meta, readings.series, readings.time_us, readings.values, readings.flags, windows,
             PreviousReading(np.full(len(self._table), np.nan)),
         )  # fmt: skip
 

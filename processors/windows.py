@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.contract.rows import WindowRows
-from processors.kernels.ordering import run_starts, sort_by_series_and_time
-from processors.kernels.starts import starts_fixed, starts_local_day
+from processors.kernels.ordering import run_starts
+from processors.kernels.starts import FixedWindows, starts_fixed, starts_local_day
 from processors.kernels.windows_of import PreviousReading, aggregate, empty_rows, merge
 from processors.series import SeriesTable
 
@@ -170,22 +170,19 @@ class PartitionWindows:
     def _finish_minutes(self, readings: OpenReadings) -> WindowRows:
         if len(readings) == 0:
             return empty_rows()
-        ordered = readings.take(sort_by_series_and_time(readings.series, readings.time_us))
         rows = aggregate(
             self._table.meta,
-            ordered.series,
-            ordered.time_us,
-            ordered.values,
-            ordered.flags,
-            starts_fixed(ordered.time_us, 60),
-            MINUTE_US,
+            readings.series,
+            readings.time_us,
+            readings.values,
+            readings.flags,
+            FixedWindows(60),
             PreviousReading(self._table.column("previous_value")),
         )
-        heads = run_starts(ordered.series)
-        ends = np.append(heads[1:], len(ordered)) - 1
-        series = ordered.series[heads]
-        self._table.column("previous_time_us")[series] = ordered.time_us[ends]
-        self._table.column("previous_value")[series] = ordered.values[ends]
+        last = np.append(run_starts(rows.series_id)[1:], len(rows)) - 1  # the latest window of each series
+        series = self._table.index_of(rows.series_id[last])
+        self._table.column("previous_time_us")[series] = rows.last_time_us[last]
+        self._table.column("previous_value")[series] = rows.last[last]
         return rows
 
     def _finish_quarters(self, minutes: WindowRows, until_us: int) -> WindowRows:

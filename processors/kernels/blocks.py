@@ -13,8 +13,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from processors.kernels.ordering import is_ordered, order_by_series, sort_by_series_and_time
+from processors.kernels.ordering import is_ordered
+from processors.kernels.packing import Packing, order_by_code
 
+FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.intp]
 Int64Array = npt.NDArray[np.int64]
 
@@ -23,66 +25,70 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """n readings as columns; `length_us`: length of the window of each, None where all windows are equally long."""
+    """n readings as columns, in any order."""
 
     series: npt.NDArray[np.int32]
     time_us: Int64Array
-    value: npt.NDArray[np.float64]
+    value: FloatArray
     flags: npt.NDArray[np.integer]
-    start_us: Int64Array
-    length_us: Int64Array | None
 
     def __len__(self) -> int:
         return len(self.series)
 
-    def cut(self, part: slice) -> Readings:
-        """The readings of a range, without copying them."""
-        length_us = None if self.length_us is None else self.length_us[part]
-        return Readings(
-            self.series[part], self.time_us[part], self.value[part], self.flags[part], self.start_us[part], length_us
-        )
-
-    def take(self, at: IndexArray, series: npt.NDArray[np.int32] | None = None) -> Readings:
-        """The readings at positions `at`; `series` spares fetching that column where it is known."""
-        return Readings(
-            self.series.take(at) if series is None else series,
-            self.time_us.take(at),
-            self.value.take(at),
-            self.flags.take(at),
-            self.start_us.take(at),
-            None if self.length_us is None else self.length_us.take(at),
-        )
+    def codes(self, packing: Packing, part: slice) -> Int64Array:
+        """The codes of a range."""
+        return packing.codes(self.series[part], self.time_us[part], self.flags[part])
 
 
-def blocks_of_series(readings: Readings, m: int) -> Iterator[Readings]:
-    """All readings of m series in blocks of whole series, about _BLOCK readings each, rising; as they came within a series."""
+Block = tuple[Int64Array, FloatArray]
+"""Codes and values of readings."""
+
+
+def blocks_of_series(readings: Readings, packing: Packing, m: int) -> Iterator[Block]:
+    """All readings of m series in blocks of whole series, about _BLOCK readings each; by (series, time, value)."""
     n = len(readings)
     if n <= _BLOCK:
-        yield readings
+        yield order_by_code(readings.codes(packing, slice(0, n)), readings.value)
         return
     counts = np.bincount(readings.series, minlength=m)
+    ordered = is_ordered(readings.series, readings.time_us)
+    for code, value in _slices(readings, packing, counts) if ordered else _partition(readings, packing, counts):
+        yield order_by_code(code, value)
+
+
+def _slices(readings: Readings, packing: Packing, counts: IndexArray) -> Iterator[Block]:
+    """Blocks of readings that stand in order."""
     ends = np.cumsum(counts)
-    cuts = np.unique(np.append(np.searchsorted(ends, np.arange(_BLOCK, n, _BLOCK)), m)).tolist()
-    order = None if is_ordered(readings.series, readings.time_us) else order_by_series(readings.series)
-    for first, last in pairwise([0, *cuts] if cuts[0] else cuts):
-        part = slice(int(ends[first - 1]) if first else 0, int(ends[last - 1]))
-        if order is None:
-            yield readings.cut(part)
-        else:
-            yield readings.take(order[part], np.repeat(np.arange(first, last, dtype=np.int32), counts[first:last]))
+    cuts = np.append(np.searchsorted(ends, np.arange(_BLOCK, len(readings), _BLOCK)), len(ends) - 1)
+    for first, last in pairwise([0, *np.unique(ends[cuts]).tolist()]):
+        yield readings.codes(packing, slice(first, last)), readings.value[first:last]
 
 
-def in_order(readings: Readings) -> Readings:
-    """The readings by (series, time, value). ValueError where a window start falls while time rises."""
-    if not is_ordered(readings.series, readings.time_us):
-        readings = readings.take(sort_by_series_and_time(readings.series, readings.time_us))
-    same = readings.series[1:] == readings.series[:-1]
-    if (same & (readings.time_us[1:] == readings.time_us[:-1])).any():
-        # the store holds one value a moment; a caller who gives more must still not depend on the order of arrival
-        readings = readings.take(np.lexsort((readings.value, readings.time_us, readings.series)))
-    if (same & (readings.start_us[1:] < readings.start_us[:-1])).any():
-        raise ValueError("start_us falls while time rises within a series; a start must be a function of the time")
-    return readings
+def _partition(readings: Readings, packing: Packing, counts: IndexArray) -> Iterator[Block]:
+    """Blocks of readings in any order, in two passes that both stay in the cache.
+
+    Chunks of arrivals are ordered by the block they belong to, then the pieces of a block are joined. Fetching each block's readings
+    from all over the columns took a page table walk a column and reading: 40 ns against 9 (1 M readings of 10,000 series).
+    """
+    n = len(readings)
+    block_of = (np.cumsum(counts) - counts) // _BLOCK
+    blocks = int(block_of[-1]) + 1
+    block_of = block_of.astype(np.uint8 if blocks <= 1 << 8 else np.uint16 if blocks <= 1 << 16 else np.int64)
+    codes, values, edges = np.empty(n, np.int64), np.empty(n), []
+    for begin in range(0, n, _BLOCK):
+        chunk = slice(begin, begin + _BLOCK)
+        where = block_of.take(readings.series[chunk])
+        order = where.argsort(kind="stable")  # by radix: 8 and 16 bits are what numpy sorts in linear time
+        readings.codes(packing, chunk).take(order, out=codes[chunk], mode="clip")  # "raise" would write a copy first
+        readings.value[chunk].take(order, out=values[chunk], mode="clip")
+        edges.append([begin, *(np.cumsum(np.bincount(where, minlength=blocks)) + begin).tolist()])
+    for block in range(blocks):
+        pieces = [slice(edge[block], edge[block + 1]) for edge in edges]
+        if any(piece.start < piece.stop for piece in pieces):
+            yield (
+                np.concatenate([codes[piece] for piece in pieces]),
+                np.concatenate([values[piece] for piece in pieces]),
+            )
 
 
 def blocks_of_runs(starts: IndexArray, n: int) -> Iterator[tuple[slice, slice]]:

@@ -7,19 +7,28 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ingest.contract.reading import FLAGGED_MASK, Flag
 from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
 from processors.kernels import sketch, sketch_bytes, special
-from processors.kernels.blocks import Readings
 from processors.kernels.moments import moments_of_runs
 from processors.kernels.ordering import run_lengths
+from processors.kernels.packing import FLAGGED_MARK, LATE_MARK, marked
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 IndexArray = npt.NDArray[np.intp]
 
 PERCENTS = (50, 95, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedReadings:
+    """n readings by (series, time): their codes (`packing`), times, values and the starts of their windows."""
+
+    code: Int64Array
+    time_us: Int64Array
+    value: FloatArray
+    start_us: Int64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +44,8 @@ class WindowHeads:
         return WindowHeads(self.series_id[windows], self.kind[windows], self.expected[windows])
 
 
-def rows_of(readings: Readings, before: FloatArray | None, starts: IndexArray, heads: WindowHeads) -> WindowRows:
-    """One row for each run of readings, ordered by (series, time), that begins at `starts` (rising, the first is 0).
+def rows_of(readings: OrderedReadings, before: FloatArray | None, starts: IndexArray, heads: WindowHeads) -> WindowRows:
+    """One row for each run of readings, that begins at `starts` (rising, the first is 0).
 
     `before`: the value preceding each reading in its series, NaN where none is known; None where no series is a counter.
     """
@@ -48,7 +57,7 @@ def rows_of(readings: Readings, before: FloatArray | None, starts: IndexArray, h
     mean, std = moments_of_runs(values, starts, lengths, (low, high))
     sketches = sketch.sketch_runs(values, starts, low, high)
     p50, p95, p99 = sketch.quantiles(sketches, PERCENTS, low, high)
-    flagged = _count_flag(readings.flags, FLAGGED_MASK, starts)
+    flagged = _count_marked(readings.code, FLAGGED_MARK, starts)
     special_of, sum_sin, sum_cos = _special(values, before, starts, heads.kind)
     count = lengths.astype(np.int32)
     return WindowRows(
@@ -67,7 +76,7 @@ def rows_of(readings: Readings, before: FloatArray | None, starts: IndexArray, h
         special=special_of,
         expected=heads.expected,
         valid=count - flagged,
-        late=_count_flag(readings.flags, int(Flag.LATE), starts),
+        late=_count_marked(readings.code, LATE_MARK, starts),
         flagged=flagged,
         revision=np.zeros(len(starts), np.int32),
         first_time_us=readings.time_us[starts],
@@ -78,8 +87,8 @@ def rows_of(readings: Readings, before: FloatArray | None, starts: IndexArray, h
     )
 
 
-def _count_flag(flags: npt.NDArray[np.integer], mask: int, starts: IndexArray) -> npt.NDArray[np.int32]:
-    hit = (flags & mask) != 0
+def _count_marked(code: Int64Array, mark: int, starts: IndexArray) -> npt.NDArray[np.int32]:
+    hit = marked(code, mark)
     if not hit.any():
         return np.zeros(len(starts), np.int32)
     return np.add.reduceat(hit, starts, dtype=np.int32)

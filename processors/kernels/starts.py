@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,11 +17,51 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _US = dt.timedelta(microseconds=1)
 
 
+class Windows(Protocol):
+    """Which windows there are: a function of the time that never falls while time rises."""
+
+    def starts(self, time_us: Int64Array) -> Int64Array:
+        """Start of the window of each moment."""
+
+    def lengths(self, start_us: Int64Array) -> Int64Array:
+        """Length in microseconds of the windows that begin at the starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedWindows:
+    """Windows of `size_s` seconds, counted from the epoch."""
+
+    size_s: int
+
+    def starts(self, time_us: Int64Array) -> Int64Array:
+        """See `Windows`."""
+        return starts_fixed(time_us, self.size_s)
+
+    def lengths(self, start_us: Int64Array) -> Int64Array:
+        """See `Windows`."""
+        return np.full(len(start_us), self.size_s * 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDays:
+    """The calendar days of a time zone."""
+
+    zone: ZoneInfo | str
+
+    def starts(self, time_us: Int64Array) -> Int64Array:
+        """See `Windows`."""
+        return starts_local_day(time_us, self.zone)[0]
+
+    def lengths(self, start_us: Int64Array) -> Int64Array:
+        """See `Windows`."""
+        start, end = starts_local_day(start_us, self.zone)
+        return end - start
+
+
 def starts_fixed(time_us: Int64Array, size_s: int) -> Int64Array:
     """Start (us) of the `size_s` long window of each moment, windows counted from the epoch; floors before 1970 too."""
     size_us = size_s * 1_000_000
-    # a - a % b and not a // b * b: one division less overflows no earlier and is as exact
-    return time_us - time_us % size_us
+    return time_us // size_us * size_us  # not a - a % b: numpy divides by a constant in vectors, but not for %
 
 
 def starts_local_day(time_us: Int64Array, zone: ZoneInfo | str) -> tuple[Int64Array, Int64Array]:

@@ -13,16 +13,20 @@ import numpy.typing as npt
 
 from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
-from processors.kernels.blocks import Readings, blocks_of_runs, blocks_of_series, in_order
+from processors.kernels.blocks import Readings, blocks_of_runs, blocks_of_series
 from processors.kernels.from_parts import rows_of_parts
-from processors.kernels.from_readings import WindowHeads, rows_of
+from processors.kernels.from_readings import OrderedReadings, WindowHeads, rows_of
 from processors.kernels.ordering import is_ordered, run_starts
+from processors.kernels.packing import Packing
 from processors.kernels.row_collector import RowCollector, no_rows, rows_at
+from processors.kernels.starts import Windows
 
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 IndexArray = npt.NDArray[np.intp]
 SeriesArray = npt.NDArray[np.int32]
+
+_GLANCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +45,42 @@ class PreviousReading:
     value: FloatArray
 
 
-def aggregate(  # noqa: PLR0917 - six columns of the readings, as every caller holds them
+def aggregate(  # noqa: PLR0917 - four columns of the readings, as every caller holds them
     meta: SeriesMeta,
     series_idx: SeriesArray,
     time_us: Int64Array,
     values: FloatArray,
     flags: npt.NDArray[np.integer],
-    start_us: Int64Array,
-    length_us: int | Int64Array,
+    windows: Windows,
     previous: PreviousReading | None = None,
 ) -> WindowRows:
     """The window rows of n readings in any order: one per (series, start), sorted by (series_id, start), revision 0.
 
-    `start_us` is the window start of each reading and must not fall as time rises within a series; `length_us` is one
-    length or int64[n]. `previous` gives counters the reading their first step starts from.
-    Raises ValueError on values that are not finite, columns of unequal length and starts that contradict the times.
+    `previous` gives counters the reading their first step starts from.
+    Raises ValueError on values that are not finite and columns of unequal length.
     """
     n = len(series_idx)
-    if any(len(column) != n for column in (time_us, values, flags, start_us)):
-        raise ValueError("series_idx, time_us, values, flags and start_us must have one length")
+    if any(len(column) != n for column in (time_us, values, flags)):
+        raise ValueError("series_idx, time_us, values and flags must have one length")
     if n == 0:
         return empty_rows()
-    each_length = length_us if isinstance(length_us, np.ndarray) else None
+    _check_finite(values)
+    packing = Packing.of(len(meta.series_id) - 1, time_us)
     rows = RowCollector(n)
-    for block in blocks_of_series(
-        Readings(series_idx, time_us, values, flags, start_us, each_length), len(meta.series_id)
-    ):
-        _check_finite(values, block.value)
-        readings = in_order(block)
-        starts = run_starts(readings.series, readings.start_us)
-        lengths = np.int64(length_us) if readings.length_us is None else readings.length_us[starts]
-        heads = _heads(meta, readings.series[starts], lengths)
-        before = _before(meta, readings, previous)
-        for windows, part in blocks_of_runs(starts, len(readings)):
+    readings = Readings(series_idx, time_us, values, flags)
+    for code, value in blocks_of_series(readings, packing, len(meta.series_id)):
+        series, time = packing.series(code), packing.time_us(code)
+        start = windows.starts(time)
+        starts = run_starts(series, start)
+        heads = _heads(meta, series[starts], windows.lengths(start[starts]))
+        before = _before(meta, series, value, previous)
+        for some, part in blocks_of_runs(starts, len(code)):
             rows.add(
                 rows_of(
-                    readings.cut(part),
+                    OrderedReadings(code[part], time[part], value[part], start[part]),
                     None if before is None else before[part],
-                    starts[windows] - part.start,
-                    heads.cut(windows),
+                    starts[some] - part.start,
+                    heads.cut(some),
                 )
             )
     return _by_series_id(rows.collected())
@@ -129,20 +130,24 @@ def empty_rows() -> WindowRows:
     return no_rows(0)
 
 
-def _check_finite(values: FloatArray, part: FloatArray) -> None:
-    if not np.isfinite(part).all():
-        at = int(np.argmin(np.isfinite(values)))
-        raise ValueError(f"reading {at} is not finite; refuse such values before aggregating")
+def _check_finite(values: FloatArray) -> None:
+    for begin in range(0, len(values), _GLANCE):
+        finite = np.isfinite(values[begin : begin + _GLANCE])
+        if not finite.all():
+            at = begin + int(np.argmin(finite))
+            raise ValueError(f"reading {at} is not finite; refuse such values before aggregating")
 
 
-def _before(meta: SeriesMeta, readings: Readings, previous: PreviousReading | None) -> FloatArray | None:
+def _before(
+    meta: SeriesMeta, series: SeriesArray, value: FloatArray, previous: PreviousReading | None
+) -> FloatArray | None:
     """The value before each ordered reading in its series, NaN: none known; None where no series is a counter."""
     if not (meta.mean_kind == Mean.COUNTER).any():
         return None
-    before = np.empty_like(readings.value)
-    before[1:] = readings.value[:-1]
-    first = run_starts(readings.series)
-    before[first] = np.nan if previous is None else previous.value[readings.series[first]]
+    before = np.empty_like(value)
+    before[1:] = value[:-1]
+    first = run_starts(series)
+    before[first] = np.nan if previous is None else previous.value[series[first]]
     return before
 
 

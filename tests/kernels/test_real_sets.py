@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from processors.contract.rows import WindowRows
-from processors.kernels.starts import starts_fixed, starts_local_day
+from processors.kernels.starts import LocalDays, starts_fixed
 from processors.kernels.windows_of import aggregate, merge
 from tests.kernels.real_sets import Series, agree, table, us
 from tests.kernels.window_cases import Readings, assert_same_windows
@@ -27,10 +27,8 @@ def hours_from_minutes(readings: Readings) -> WindowRows:
 
 
 def local_days(readings: Readings, zone: str) -> WindowRows:
-    start, end = starts_local_day(readings.time_us, ZoneInfo(zone))
-    return aggregate(
-        readings.meta, readings.series, readings.time_us, readings.value, readings.flags, start, end - start
-    )
+    days = LocalDays(ZoneInfo(zone))
+    return aggregate(readings.meta, readings.series, readings.time_us, readings.value, readings.flags, days)
 
 
 def check(rows: Rows, key: tuple[str, int], truth: dict[str, str]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
-from processors.kernels.starts import starts_fixed
+from processors.kernels.starts import FixedWindows, LocalDays, starts_fixed
 from processors.kernels.windows_of import PreviousReading, aggregate, empty_rows, merge
 from tests.kernels.hostile import NOT_FINITE
 from tests.kernels.window_cases import (
@@ -113,12 +116,16 @@ def test_directions_that_cancel_out_have_no_mean_but_keep_their_sums() -> None:
 
 
 def test_a_window_shorter_than_the_interval_expects_one_reading_and_lengths_may_differ() -> None:
-    meta = meta_of([Mean.ARITHMETIC], interval_s=300)
-    start = np.array([0, HOUR_US], np.int64)
-    rows = aggregate(
-        meta, np.zeros(2, np.int32), start, np.ones(2), np.zeros(2, np.uint16), start, np.array([60_000_000, HOUR_US])
-    )
-    assert rows.expected.tolist() == [1, 12]
+    readings = Readings(
+        meta_of([Mean.ARITHMETIC], interval_s=300), np.zeros(1, np.int32), np.zeros(1, np.int64), np.ones(1), np.zeros(1, np.int32)
+    )  # fmt: skip
+    assert readings.windows(60).expected.tolist() == [1]
+    change = int(dt.datetime(2022, 10, 30, tzinfo=ZoneInfo("Europe/Brussels")).timestamp()) * 1_000_000
+    times = np.array([change, change + 25 * HOUR_US])  # the second begins the day after
+    zeros = np.zeros(2, np.int32)
+    rows = aggregate(readings.meta, zeros, times, np.ones(2), zeros, LocalDays("Europe/Brussels"))
+    assert rows.start_us.tolist() == times.tolist()
+    assert rows.expected.tolist() == [25 * 12, 24 * 12]
 
 
 def test_more_readings_than_one_block_give_the_same_as_in_pieces() -> None:
@@ -178,12 +185,31 @@ def test_a_value_that_is_not_finite_is_refused_by_its_position(name: str) -> Non
         readings.windows(60)
 
 
-def test_starts_that_contradict_the_times_and_ragged_columns_are_refused() -> None:
+def test_ragged_columns_are_refused() -> None:
     meta = meta_of([Mean.ARITHMETIC])
     two, zeros = np.array([0, 10]), np.zeros(2, np.int32)
-    with pytest.raises(ValueError, match="a start must be a function of the time"):
-        aggregate(meta, zeros, two, np.ones(2), zeros, np.array([5, 0]), 1)
     with pytest.raises(ValueError, match="must have one length"):
-        aggregate(meta, zeros, two, np.ones(3), zeros, two, 1)
+        aggregate(meta, zeros, two, np.ones(3), zeros, FixedWindows(60))
     with pytest.raises(ValueError, match="must have one length"):
         merge(meta, empty_rows(), zeros, two, 1)
+
+
+@pytest.mark.parametrize("n", [300, 70_000])
+def test_times_and_series_that_do_not_fit_into_one_integer_make_the_same_rows(n: int) -> None:
+    """A device without a clock says 1970 or 292,000 years later; with half a million series that leaves no room for microseconds."""
+    rng = np.random.default_rng(5)
+    near = Readings(
+        meta_of([Mean.ARITHMETIC] * 500_000), rng.integers(0, 500, n).astype(np.int32) * 1000, rng.integers(0, 10**9, n),
+        rng.normal(0, 9, n), rng.choice(np.array([0, 4, 64], np.int32), n),
+    )  # fmt: skip
+    odd = rng.random(n) < 0.3
+    far = Readings(
+        near.meta,
+        near.series,
+        np.where(odd, near.time_us + 2**62 // 60_000_000 * 60_000_000, near.time_us),
+        near.value,
+        near.flags,
+    )
+    wanted = WindowRows.concatenate([near.take(~odd).windows(60), far.take(odd).windows(60)])
+    wanted = wanted.take(np.lexsort((wanted.start_us, wanted.series_id)))
+    assert identical(far.windows(60), wanted)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ingest.contract.reading import FLAGGED_MASK, Flag
 from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
-from processors.kernels.starts import starts_fixed
+from processors.kernels.starts import FixedWindows
 from processors.kernels.windows_of import PreviousReading, SeriesMeta, aggregate
 from tests.kernels import references
 
@@ -37,10 +37,8 @@ class Readings:
         return Readings(self.meta, self.series[at], self.time_us[at], self.value[at], self.flags[at])
 
     def windows(self, size_s: int, previous: PreviousReading | None = None) -> WindowRows:
-        start = starts_fixed(self.time_us, size_s)
-        return aggregate(
-            self.meta, self.series, self.time_us, self.value, self.flags, start, size_s * 1_000_000, previous
-        )
+        windows = FixedWindows(size_s)
+        return aggregate(self.meta, self.series, self.time_us, self.value, self.flags, windows, previous)
 
 
 def meta_of(kinds: list[Mean], interval_s: int = 60) -> SeriesMeta:
