@@ -4,7 +4,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -55,16 +55,18 @@ def _free_ports(count: int) -> list[int]:
     return found
 
 
-class ProxiedStack(LocalStack):
-    """A stack whose Kafka has one more listener for each client, advertised at that client's proxy.
+def edges_to(brokers: Sequence[str]) -> list[tuple[str, str]]:
+    """The lines when Kafka is these brokers: each client has one to each of them."""
+    return [(client, name) for client, server in EDGES for name in (brokers if server == "kafka" else [server])]
 
-    Kafka tells its clients where it is: through one listener they would leave the proxy after the first answer.
-    """
+
+class ProxiedStack(LocalStack):
+    """A stack whose Kafka has one more listener for each client, advertised at that client's proxy."""
 
     def __init__(self, name: str, ports: Ports, folder: Path) -> None:
         super().__init__(name, ports, folder)
-        self.listeners: dict[str, tuple[int, int]] = {}
-        """Client -> (port Kafka listens on, port it advertises)."""
+        self.listeners: dict[str, dict[str, tuple[int, int]]] = {}
+        """Broker -> client -> (port it listens on, port it advertises)."""
 
     def _start_server(self, server: Server, programs: Programs) -> str | None:
         if server.name == "kafka":
@@ -72,20 +74,9 @@ class ProxiedStack(LocalStack):
         return super()._start_server(server, programs)
 
     def _prepare_kafka(self, place: Place, ports: Ports, programs: Programs) -> list[str]:
-        command = kafka.prepare(place, ports, programs)
-        own = {"PLAINTEXT": (ports.kafka_port, ports.kafka_port)}
-        own |= {client.upper(): listener for client, listener in self.listeners.items()}
-        listen = [f"{name}://{HOST}:{port}" for name, (port, _) in own.items()]
-        listen.append(f"CONTROLLER://{HOST}:{ports.kafka_controller_port}")
-        lines = [
-            "",
-            f"listeners={','.join(listen)}",
-            "advertised.listeners=" + ",".join(f"{name}://{HOST}:{port}" for name, (_, port) in own.items()),
-            "listener.security.protocol.map=" + ",".join(f"{name}:PLAINTEXT" for name in [*own, "CONTROLLER"]),
-        ]
-        with (place.run / "kafka.properties").open("a", encoding="utf-8") as file:  # the last of two equal keys counts
-            file.write("\n".join(lines) + "\n")
-        return command
+        node = kafka.Node("kafka", 1, ports.kafka_port, ports.kafka_controller_port)
+        properties = kafka.listener_properties(node, self.listeners["kafka"])
+        return kafka.prepare_node(place, programs, node, properties=properties)
 
 
 class Arena:
@@ -94,24 +85,33 @@ class Arena:
     `problems` collects what went wrong besides the score (a service that ended by itself).
     """
 
+    servers: tuple[str, ...] = SERVERS
+    brokers: tuple[str, ...] = ("kafka",)
+    port_names: tuple[str, ...] = tuple(default_ports("test"))
+
     def __init__(self) -> None:
         parent = stack_folder("chaos").parent
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=parent))
         folder.chmod(0o755)
-        names = list(default_ports("test"))
-        kafka_clients = [client for client, server in EDGES if server == "kafka"]
-        ports = _free_ports(len(names) + len(kafka_clients))
-        self._kafka_ports = dict(zip(kafka_clients, ports[len(names) :], strict=True))
-        self.stack = ProxiedStack(folder.name, Ports(**dict(zip(names, ports[: len(names)], strict=True))), folder)
+        to_kafka = [edge for edge in edges_to(self.brokers) if edge[1] in self.brokers]
+        ports = _free_ports(len(self.port_names) + len(to_kafka))
+        self._kafka_ports = dict(zip(to_kafka, ports[len(self.port_names) :], strict=True))
+        self.stack = self.make_stack(folder, dict(zip(self.port_names, ports, strict=False)))
         self.folder = folder
         self.problems: list[str] = []
         self.fault_ended_s: float | None = None
+        self.destroyed: dict[str, int] = {}
+        """What the fault destroyed for good, by its name: readings of which it damaged the only copy."""
         self._kept = False
         self._room = ProxyRoom()
         self.lines: dict[tuple[str, str], TcpProxy] = {}
         self.extra: dict[str, dict[str, str]] = {}
         """Service -> settings a fault gave it."""
+
+    def make_stack(self, folder: Path, ports: dict[str, int]) -> ProxiedStack:
+        """The stack as it is before its lines are known."""
+        return ProxiedStack(folder.name, Ports(**ports), folder)
 
     def __enter__(self) -> Self:
         try:
@@ -128,14 +128,14 @@ class Arena:
 
     def _build(self) -> None:
         targets = {"mosquitto": self.stack.mqtt_port, "postgres": self.stack.postgres_port}
-        for client, server in EDGES:
-            port = self._kafka_ports[client] if server == "kafka" else targets[server]
-            self.lines[client, server] = self._room.proxy(server, port)
-        self.stack.listeners = {
-            client: (port, self.lines[client, "kafka"].port) for client, port in self._kafka_ports.items()
-        }
+        for client, server in edges_to(self.brokers):
+            kind = "kafka" if server in self.brokers else server
+            port = self._kafka_ports.get((client, server)) or targets[server]
+            self.lines[client, server] = self._room.proxy(kind, port)
+        for (client, broker), port in self._kafka_ports.items():
+            self.stack.listeners.setdefault(broker, {})[client] = (port, self.lines[client, broker].port)
         self.stack.write_settings()
-        self.stack.start_servers(SERVERS)
+        self.stack.start_servers(self.servers)
         migrate(self.stack)
         for service in SERVICES:
             self.start(service)
@@ -161,15 +161,16 @@ class Arena:
         found = dict(_SETTINGS)
         if (client, "mosquitto") in self.lines:
             found["CITYNERVE_MQTT__PORT"] = str(self.lines[client, "mosquitto"].port)
-        if (client, "kafka") in self.lines:
-            found["CITYNERVE_KAFKA__BOOTSTRAP"] = f"{HOST}:{self.lines[client, 'kafka'].port}"
+        kafka_ports = [self.lines[client, broker].port for broker in self.brokers if (client, broker) in self.lines]
+        if kafka_ports:
+            found["CITYNERVE_KAFKA__BOOTSTRAP"] = ",".join(f"{HOST}:{port}" for port in kafka_ports)
         if (client, "postgres") in self.lines:
             found["CITYNERVE_DATABASE__DSN"] = postgresql.dsn(self.lines[client, "postgres"].port, postgresql.DATABASE)
         return found | self.extra.get(name, {})
 
     def start(self, name: str, *, wait: bool = True) -> None:
         """Start a server or a service."""
-        if name in SERVERS:
+        if name in self.servers:
             self.stack.start_servers([name])
         else:
             self.stack.start_service(name, environment=self.environment(name), wait=wait)
@@ -188,6 +189,10 @@ class Arena:
         """Let a service be started with other settings from now on."""
         self.extra[name] = dict(extra)
 
+    def destroy(self, readings: int, what: str) -> None:
+        """The fault has destroyed these readings: the trial expects them lost and unaccounted for, and nothing else."""
+        self.destroyed[what] = readings
+
     def over(self) -> None:
         """The fault ends now; what follows is recovery. The first call counts."""
         if self.fault_ended_s is None:
@@ -195,7 +200,7 @@ class Arena:
 
     def mend(self) -> None:
         """Start what ended by itself, and say so: a supervisor would do it, but nothing of ours should need one."""
-        for name in (*SERVERS, *SERVICES):
+        for name in (*self.servers, *SERVICES):
             if name not in self.stack.records:
                 self.problems.append(f"{name} ended by itself")
                 self.start(name)

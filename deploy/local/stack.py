@@ -54,6 +54,7 @@ class LocalStack:
 
     def __init__(self, name: str = "demo", ports: Ports | None = None, folder: Path | None = None) -> None:
         self.name = name
+        self.servers = dict(SERVERS)
         self.ports = ports or Ports(**default_ports(name))
         self.place = Place(folder or stack_folder(name))
 
@@ -100,6 +101,10 @@ class LocalStack:
         """Kafka's bootstrap address."""
         return f"{HOST}:{self.ports.kafka_port}"
 
+    def kafka_settings(self) -> dict[str, str | int]:
+        """What [kafka] must say for this stack."""
+        return {"bootstrap": self.kafka_bootstrap}
+
     def postgres_dsn(self, database: str = postgresql.DATABASE) -> str:
         """Address of a database."""
         return postgresql.dsn(self.ports.postgres_port, database)
@@ -128,20 +133,22 @@ class LocalStack:
 
     # --- starting
 
-    def start_servers(self, which: Iterable[str] = tuple(SERVERS)) -> None:
-        """Start the named servers together and wait until each answers; those that run already are left alone.
+    def start_servers(self, which: Iterable[str] | None = None) -> None:
+        """Start the named servers (all) together and wait until each answers; those that run already are left alone.
 
         Raises Trouble where a port is taken (before anything starts) or a server does not come up (the others stay up).
         """
         self.place.make()
         running = self.records
-        wanted = [name for name in which if name not in running]
+        wanted = [name for name in (self.servers if which is None else which) if name not in running]
         self.check_ports(wanted)
         check_host()
         programs = self.programs
-        with ThreadPoolExecutor(len(SERVERS)) as pool:
+        with ThreadPoolExecutor(len(self.servers)) as pool:
             failures = [
-                f for f in pool.map(lambda name: self._start_server(SERVERS[name], programs), wanted) if f is not None
+                f
+                for f in pool.map(lambda name: self._start_server(self.servers[name], programs), wanted)
+                if f is not None
             ]
         if failures:
             raise Trouble("\n".join(failures))
@@ -149,7 +156,8 @@ class LocalStack:
     def check_ports(self, names: Iterable[str]) -> None:
         """Raise Trouble where a port of a named server or service that does not run is taken."""
         running = self.records
-        ports = {service.name: (service.port_name,) for service in SERVICES} | {n: s.ports for n, s in SERVERS.items()}
+        ports: dict[str, tuple[str, ...]] = {service.name: (service.port_name,) for service in SERVICES}
+        ports |= {name: server.ports for name, server in self.servers.items()}
         check_free(self.ports, [port for name in names if name not in running for port in ports[name]])
 
     def _start_server(self, server: Server, programs: Programs) -> str | None:
@@ -167,7 +175,7 @@ class LocalStack:
     def check_ports_unchanged(self) -> None:
         """Raise Trouble where something runs on another port than the settings now say."""
         for name, record in self.records.items():
-            if name in SERVERS and record.port != self._port(name):
+            if name in self.servers and record.port != self._port(name):
                 msg = f"{name} runs on port {record.port} and the settings now say {self._port(name)}; "
                 raise Trouble(msg + "stop the stack with `citynerve down` first")
 
@@ -230,7 +238,9 @@ class LocalStack:
         """Write the stack's settings file: those of `own` with the stack's addresses over them."""
         self.place.make()
         given = tomllib.loads(own.read_text(encoding="utf-8")) if own is not None else {}
-        merged = services.merged_settings(given, services.stack_settings(self.ports, self.place.folder / "data"))
+        stack = services.stack_settings(self.ports, self.place.folder / "data")
+        stack["kafka"] |= self.kafka_settings()
+        merged = services.merged_settings(given, stack)
         self.settings_file.write_text(services.to_toml(merged), encoding="utf-8")
         return self.settings_file
 
@@ -241,7 +251,7 @@ class LocalStack:
         record = self.all_records().get(name)
         if record is None:
             return True
-        server = SERVERS.get(name)
+        server = self.servers.get(name)
         if budget_s is None:
             budget_s = server.stop_budget_s if server else SERVICE_STOP_BUDGET_S
         ended = processes.stop(record, number or (server.stop_signal if server else signal.SIGTERM), budget_s)
@@ -282,10 +292,10 @@ class LocalStack:
     def down(self) -> list[str]:
         """Stop everything, services first, newest first; return the names of what had to be killed."""
         names = list(reversed(self.all_records()))
-        own = [name for name in names if name not in SERVERS]
+        own = [name for name in names if name not in self.servers]
         killed = [name for name in own if not self.stop(name)]
-        servers = [name for name in names if name in SERVERS]
-        with ThreadPoolExecutor(len(SERVERS)) as pool:
+        servers = [name for name in names if name in self.servers]
+        with ThreadPoolExecutor(len(self.servers)) as pool:
             ended = list(pool.map(self.stop, servers))
         self._wanted_file.unlink(missing_ok=True)
         return killed + [name for name, well in zip(servers, ended, strict=True) if not well]
@@ -303,12 +313,12 @@ class LocalStack:
         records = self.all_records()
         if not records:
             return []
-        names = dict.fromkeys([*SERVERS, *self._wanted(), *records])
+        names = dict.fromkeys([*self.servers, *self._wanted(), *records])
 
         def ask(name: str) -> Status:
             if name not in records:
                 return Status(name, 0, self._port(name), reason="not running")
-            return _status(records[name])
+            return self._status(records[name])
 
         with ThreadPoolExecutor(len(names)) as pool:
             return list(pool.map(ask, names))
@@ -325,23 +335,19 @@ class LocalStack:
         return self._wanted_file.read_text().split() if self._wanted_file.exists() else []
 
     def _port(self, name: str) -> int:
-        port: int = getattr(self.ports, SERVERS[name].ports[0] if name in SERVERS else _service(name).port_name)
+        server = self.servers.get(name)
+        port: int = getattr(self.ports, server.ports[0] if server else _service(name).port_name)
         return port
 
-
-def _status(record: ProcessRecord) -> Status:
-    if not processes.is_alive(record):
-        return Status(record.name, record.pid, record.port, reason="it ended without being stopped")
-    reason = _ask(record)
-    uptime_s = round(time.time() - record.started_at_s, 1)
-    return Status(
-        record.name, record.pid, record.port, alive=True, ready=reason is None, reason=reason, uptime_s=uptime_s
-    )
-
-
-def _ask(record: ProcessRecord) -> str | None:
-    server = SERVERS.get(record.name)
-    return server.probe(record.port) if server else services.probe(record.port)
+    def _status(self, record: ProcessRecord) -> Status:
+        if not processes.is_alive(record):
+            return Status(record.name, record.pid, record.port, reason="it ended without being stopped")
+        server = self.servers.get(record.name)
+        reason = server.probe(record.port) if server else services.probe(record.port)
+        uptime_s = round(time.time() - record.started_at_s, 1)
+        return Status(
+            record.name, record.pid, record.port, alive=True, ready=reason is None, reason=reason, uptime_s=uptime_s
+        )
 
 
 def _service(name: str) -> Service:
