@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from deploy.chaos.arena import EDGES, SERVERS, SERVICES, Arena
 from deploy.chaos.database_faults import HoldLock, RestoreEarlier, TerminateBackends
+from deploy.chaos.disk_faults import DamagedSegment, FlippedSegment, FullSpoolDisk, TornSegment
 from deploy.chaos.line_faults import UnderWeather
 from deploy.chaos.process_faults import (
     Freeze,
@@ -87,5 +88,16 @@ def _lost_answers() -> dict[str, Fault]:
     }
 
 
-FAULTS: dict[str, Fault] = _process_faults() | _lost_answers() | _line_faults()
+def _disk_faults() -> dict[str, Fault]:
+    return {
+        "full-spool-disk": Fault(
+            "Kafka away and the spool's file system full, the gateway killed and started on it", FullSpoolDisk()
+        ),
+        "torn-segment": Fault("Kafka away, the gateway killed in the middle of a write, three times", TornSegment()),
+        "flipped-segment": Fault("a bit flipped in each of four records of the spool", FlippedSegment()),
+        "damaged-segment": Fault("a record of the spool damaged beyond mending", DamagedSegment()),
+    }
+
+
+FAULTS: dict[str, Fault] = _process_faults() | _lost_answers() | _line_faults() | _disk_faults()
 """Every fault by its name."""

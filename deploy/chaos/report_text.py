@@ -18,7 +18,7 @@ def as_table(results: Sequence[Result]) -> str:
             f"{result.fault:<{width}}{result.readings:>10,}{result.lost:>7,}{result.doubled:>9,}"
             f"{result.unaccounted:>13,}{recovery(result):>12}"
         )
-        lines += [f"  {problem}" for problem in problems(result)]
+        lines += [f"  {line}" for line in (*destroyed(result), *problems(result))]
     return "\n".join(lines) + "\n"
 
 
@@ -27,12 +27,20 @@ def recovery(result: Result) -> str:
     return "-" if result.recovery_s is None else f"{result.recovery_s:.1f}"
 
 
+def destroyed(result: Result) -> list[str]:
+    """What is lost by the fault's own making, in sentences."""
+    return [
+        f"{readings:,} readings were destroyed by the fault itself, with the only copy: {what}"
+        for what, readings in result.destroyed.items()
+    ]
+
+
 def problems(result: Result) -> list[str]:
     """Everything that is not as promised, in sentences."""
     found = list(result.problems)
     if result.wrong:
         found.append(f"{result.wrong:,} readings or window counts are wrong")
-    if result.score is not None:
+    if result.score is not None and not result.destroyed:
         found += [
             f"{kind}: {', '.join(examples)}" for kind, examples in result.score.examples.items() if kind != "extra"
         ]
@@ -43,8 +51,10 @@ def summary(results: Sequence[Result]) -> str:
     """The whole in one sentence."""
     failed = [result.fault for result in results if not result.passed]
     total = sum(result.readings for result in results)
+    gone = sum(sum(result.destroyed.values()) for result in results)
     if not failed:
-        return f"{len(results)} faults, {total:,} readings: 0 lost, 0 doubled, 0 unaccounted"
+        but = f", but for {gone:,} that faults destroyed with their only copy, each of them named" if gone else ""
+        return f"{len(results)} faults, {total:,} readings: 0 lost, 0 doubled, 0 unaccounted{but}"
     return f"{len(failed)} of {len(results)} faults were not survived as promised: {', '.join(failed)}"
 
 
@@ -61,7 +71,7 @@ def _trial(result: Result) -> dict[str, Any]:
     start_s = result.samples[0].at_s if result.samples else result.began_s
     return {
         "fault": result.fault, "passed": result.passed, "readings": result.readings, "lost": result.lost,
-        "doubled": result.doubled, "wrong": result.wrong, "unaccounted": result.unaccounted,
+        "doubled": result.doubled, "wrong": result.wrong, "unaccounted": result.unaccounted, "destroyed": result.destroyed,
         "recovery_s": result.recovery_s, "problems": problems(result), "ledger": asdict(result.totals),
         "began_s": result.began_s - start_s, "ended_s": result.ended_s - start_s,
         "samples": [asdict(sample) | {"at_s": sample.at_s - start_s} for sample in result.samples],
