@@ -7,12 +7,12 @@
  *
  * Each -D takes one protection away, and the assertion named is violated:
  *   ACK_BEFORE_KAFKA  PUBACK at receipt                                              no acked reading lost
- *   NO_GENERATION     a late PUBACK goes out on whichever connection there is        acks in order of receipt
+ *   NO_GENERATION     a late PUBACK goes out on whichever connection there is        acks in order of receipt; with two faults no acked reading lost
  *   NO_ORDER          PUBACKs as frames get done                                     acks in order of receipt
  *   NO_FENCE          a batch looks neither at owner nor offset                      only the owner commits; row stored once
  *   NO_SEQUENCE       frame numbers are not looked at                                row stored once
  *   CURSOR_AFTER      cursor and frame numbers in a transaction after the rows       row stored once
- *   CURSOR_BEFORE     cursor and frame numbers in a transaction before the rows      nothing passed over
+ *   CURSOR_BEFORE     cursor and frame numbers in a transaction before the rows      no acked reading lost (the formula)
  *   RETRY_COMMIT      an unanswered COMMIT is repeated, the fence has no offset      at most one owner commits an offset; row stored once
  *
  * Where two are named the first ends the search; with -DLATER_HARM it is not looked at, and the second is found.
@@ -43,7 +43,7 @@ byte tickets, front;
 /* Kafka: an append-only log. The frame's number is that of its message. */
 byte log_message[LOG];
 byte log_end;
-bit in_log[N];
+byte behind[N];                     /* the end of the log when the message was last written to it; 0: never */
 
 /* The database. */
 byte rows[N];
@@ -58,7 +58,7 @@ inline puback(id) {
     for (m : 0 .. N - 1) {
         if
         :: id_of[m] == id && !acked[m] ->
-            assert(in_log[m]);                          /* no acked reading lost */
+            assert(behind[m]);                          /* no acked reading lost: not before Kafka has it */
             acked[m] = 1
         :: else
         fi
@@ -118,7 +118,7 @@ end:
         od;
         if
         :: !ticket_done[i] ->
-            log_message[log_end] = ticket_message[i]; log_end++; in_log[ticket_message[i]] = 1;
+            log_message[log_end] = ticket_message[i]; log_end++; behind[ticket_message[i]] = log_end;
             if
             :: ticket_done[i] = 1
             :: faults < GATEWAY_FAULTS -> faults++      /* in the log, but the answer is lost: sent again */
@@ -252,6 +252,10 @@ end:
 forget:
     atomic { token = 0; position = 0; upto = 0; known = 0; before = 0; q = 0; goto end }
 }
+
+/* In every state: whoever waits no longer at the broker is a row, or is still to come behind the cursor. (N is 2 or 3.) */
+#define KEPT(m) (!acked[m] || rows[m] || behind[m] > cursor)
+ltl no_acked_reading_lost { [] (KEPT(0) && KEPT(N / 2) && KEPT(N - 1)) }
 
 active proctype AtRest() {
     byte m;
