@@ -64,11 +64,16 @@ def chaos(
 
 
 def _order(named: list[str], every: list[str], for_s: float | None, seed: int) -> Iterator[str]:
-    """The faults in their order: as named, or all shuffled; again and again until the time is over, else each once."""
+    """The faults in their order: as named, or all shuffled; again and again until the time is over, else each once.
+
+    Those of one kind of arena stand together.
+    """
+    from deploy.chaos.arenas import grouped
+
     shuffle = random.Random(seed)  # noqa: S311 - a seeded order is the point
     ends_s = None if for_s is None else time.monotonic() + for_s
     while True:
-        for name in named or shuffle.sample(every, len(every)):
+        for name in grouped(named or shuffle.sample(every, len(every))):
             if ends_s is not None and time.monotonic() > ends_s:
                 return
             yield name
@@ -78,23 +83,19 @@ def _order(named: list[str], every: list[str], for_s: float | None, seed: int) -
 
 def _run(order: Iterator[str], rate: float) -> "list[Result]":
     """Run trials until they end or Ctrl-C; what was found until then is kept."""
-    from deploy.chaos.arena import Arena
-    from deploy.chaos.trial import Plan, Trials
+    from deploy.chaos.arenas import Arenas
+    from deploy.chaos.trial import Plan
     from deploy.local.progress import say
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the stack would be left behind
     results: list[Result] = []
-    with Arena() as arena:
-        trials = Trials(arena)
+    with Arenas() as arenas:
         try:
             for name in order:
-                results.append(trials.run(name, Plan(rate=rate)))
+                results.append(arenas.run(name, Plan(rate=rate)))
                 _remove_ledger(results[-1])
         except KeyboardInterrupt:
             say("stopped by hand; what was found until now follows")
-        if not all(result.passed for result in results):
-            arena.keep()
-            say(f"the logs and the ledgers of what failed stay in {arena.folder}")
     return results
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.chaos.arena import EDGES, SERVERS, SERVICES, Arena
+from deploy.chaos.cluster_arena import ClusterArena
+from deploy.chaos.cluster_faults import BelowInSync, KillBroker, KillLeaderDuringFreeze, KillTwoOfThree, Roll
 from deploy.chaos.database_faults import HoldLock, RestoreEarlier, TerminateBackends
 from deploy.chaos.disk_faults import DamagedSegment, FlippedSegment, FullSpoolDisk, TornSegment
 from deploy.chaos.line_faults import UnderWeather
@@ -31,6 +33,8 @@ class Fault:
 
     description: str
     act: Callable[[Arena], None]
+    arena: type[Arena] = Arena
+    """The kind of stack it is thrown at."""
 
 
 def _process_faults() -> dict[str, Fault]:
@@ -99,5 +103,21 @@ def _disk_faults() -> dict[str, Fault]:
     }
 
 
-FAULTS: dict[str, Fault] = _process_faults() | _lost_answers() | _line_faults() | _disk_faults()
-"""Every fault by its name."""
+def _cluster_faults() -> dict[str, Fault]:
+    acts: dict[str, tuple[str, Callable[[Arena], None]]] = {
+        "cluster-one-killed": ("kill -9 of one of three brokers, which leads a partition of the readings", KillBroker()),
+        "cluster-coordinator-killed": (
+            "kill -9 of the broker that coordinates the processors' group", KillBroker(coordinator=True)
+        ),
+        "cluster-two-killed": ("kill -9 of two of three brokers: no majority", KillTwoOfThree()),
+        "cluster-below-in-sync": ("one of three brokers left, alone in sync: it takes nothing", BelowInSync()),
+        "cluster-rolling": ("each of three brokers restarted in turn", Roll()),
+        "pair-leader-frozen-process": (
+            "a partition's leader killed while a processor is frozen beside a second one", KillLeaderDuringFreeze()
+        ),
+    }  # fmt: skip
+    return {name: Fault(description, act, ClusterArena) for name, (description, act) in acts.items()}
+
+
+FAULTS: dict[str, Fault] = _process_faults() | _lost_answers() | _line_faults() | _disk_faults() | _cluster_faults()
+"""Every fault by its name; those of another arena than the usual stand together."""

@@ -1,4 +1,4 @@
-"""One arena for all faults of a session, and their table at its end."""
+"""One arena for all faults of a session that need its kind, and their table at its end."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.chaos.arena import Arena
+from deploy.chaos.arenas import Arenas
 from deploy.chaos.report_text import as_table
-from deploy.chaos.trial import Result, Trials
+from deploy.chaos.trial import Result
 
 _RESULTS: list[Result] = []
 
 
 @pytest.fixture(scope="session")
-def arena() -> Iterator[Arena]:
-    """A stack of its own: its servers are killed here."""
-    with Arena() as built:
-        yield built
-        if not all(result.passed for result in _RESULTS):
-            built.keep()
+def trials() -> Iterator[Arenas]:
+    """Stacks of their own, one at a time: their servers are killed here. Trials of one stack follow each other in event time, too."""
+    with Arenas() as arenas:
+        yield arenas
 
 
-@pytest.fixture(scope="session")
-def trials(arena: Arena) -> Trials:
-    """The session's trials: one after the other in event time, too."""
-    return Trials(arena)
+@pytest.fixture
+def arena(trials: Arenas) -> Arena:
+    """The usual stack, with one broker."""
+    return trials.open(Arena)
 
 
 @pytest.fixture(scope="session")

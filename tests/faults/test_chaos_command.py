@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,10 @@ def test_named_faults_come_as_named_and_again_until_the_time_is_over() -> None:
     assert list(_order(["lock"], list(FAULTS), -1.0, 1)) == []
     endless = _order(["lock", "backends"], list(FAULTS), 60.0, 1)
     assert [next(endless) for _ in range(3)] == ["lock", "backends", "lock"]
+
+
+def test_faults_of_one_kind_of_arena_stand_together_so_that_each_is_built_once() -> None:
+    named = ["lock", "cluster-one-killed", "backends", "cluster-rolling"]
+    assert list(_order(named, list(FAULTS), None, 1)) == ["lock", "backends", "cluster-one-killed", "cluster-rolling"]
+    kinds = [FAULTS[name].arena for name in _order([], list(FAULTS), None, 7)]
+    assert sum(before is not after for before, after in pairwise(kinds)) == len(set(kinds)) - 1

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from deploy.chaos.arenas import Arenas, grouped
 from deploy.chaos.faults import FAULTS
-from deploy.chaos.trial import Plan, Result, Trials
+from deploy.chaos.trial import Plan, Result
 
 pytestmark = [pytest.mark.faults, pytest.mark.servers, pytest.mark.slow]
 
@@ -16,8 +17,8 @@ USUAL = Plan()
 IN_100_000 = Plan(rate=1200, before=20_000, at_least=100_000)
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_no_reading_is_lost_or_doubled(name: str, trials: Trials, results: list[Result]) -> None:
+@pytest.mark.parametrize("name", grouped(list(FAULTS)))
+def test_no_reading_is_lost_or_doubled(name: str, trials: Arenas, results: list[Result]) -> None:
     result = trials.run(name, IN_100_000 if name.startswith("kill-") else USUAL)
     results.append(result)
     assert result.problems == []
