@@ -26,6 +26,8 @@ class Row:
     ratio_low: float
     ratio_high: float
     runs: int
+    notes: tuple[str, ...] = ()
+    """Sentences that belong to the case, shown under the table."""
 
 
 @dataclass(frozen=True)

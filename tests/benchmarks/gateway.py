@@ -72,7 +72,7 @@ class _Contest:
     def _textbook(self) -> float:
         self._backlog("textbook")
         output, _ = textbook_gateway(self._place, self._messages).communicate(timeout=BUDGET_S)
-        return float(json.loads(output)["cpu_s"]) / self._messages * 1e6
+        return float(json.loads(output.splitlines()[-1])["cpu_s"]) / self._messages * 1e6
 
 
 def gateway_of(place: Place, folder: Path, gate: Valve) -> GatewayProcess:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.contract.rows import WindowRows
-from processors.kernels.sketch import quantiles, sketch_runs
+from processors.kernels.sketch import Sketches, rank_runs
 from tests.benchmarks.contest import OURS, Contest, Row
 from tests.benchmarks.settings import Size
 from tests.kernels.measure import fleet
@@ -125,9 +125,10 @@ def sketches(size: Size) -> Iterator[Row]:
     starts = np.arange(0, len(values), RUN)
     ddsketch = importlib.import_module("ddsketch").DDSketch
 
-    def ours() -> npt.NDArray[np.float64]:
+    def ours() -> tuple[npt.NDArray[np.float64], Sketches]:
         low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-        return np.asarray(quantiles(sketch_runs(values, starts, low, high), PERCENTS, low, high))
+        ranked = rank_runs(values, starts, np.full(len(starts), RUN))
+        return np.asarray(ranked.quantiles(PERCENTS, low, high)), ranked.sketches()
 
     def theirs() -> npt.NDArray[np.float64]:
         found = []
@@ -139,7 +140,7 @@ def sketches(size: Size) -> Iterator[Row]:
         return np.array(found).T
 
     exact = np.quantile(values.reshape(-1, RUN), np.array(PERCENTS) / 100, axis=1, method="lower")
-    for found in (ours(), theirs()):
+    for found in (ours()[0], theirs()):
         np.testing.assert_allclose(found, exact, rtol=0.01 + 1e-9)
     contestants = {
         name: functools.partial(cpu_ns, work, len(values)) for name, work in ((OURS, ours), ("ddsketch", theirs))

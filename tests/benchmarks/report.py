@@ -62,7 +62,8 @@ class Report:
     def as_table(self) -> str:
         """Conditions, then a table in Markdown."""
         lines = [f"{name.replace('_', ' ')}: {value}" for name, value in self.conditions().items()]
-        return "\n".join([*lines, "", *table([HEADINGS, *(cells(row) for row in self.rows)])])
+        notes = dict.fromkeys(f"- {row.benchmark}, {row.case}: {note}" for row in self.rows for note in row.notes)
+        return "\n".join([*lines, "", *table([HEADINGS, *(cells(row) for row in self.rows)]), "", *notes])
 
 
 def cells(row: Row) -> tuple[str, ...]:

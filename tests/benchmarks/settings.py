@@ -9,11 +9,14 @@ LEAST_RUNS = 5
 
 @dataclass(frozen=True)
 class Size:
-    """Rounds that count, and what each holds: messages of a gateway, rows of a batch, readings of the kernels, values of the sketch."""
+    """Rounds that count, and what each holds:
+    messages of a gateway (`way_`: of ours on the whole way), rows of a batch, readings of the kernels, values of the sketch."""
 
     runs: int = LEAST_RUNS
     singles: int = 20_000
     packs: int = 5_000
+    way_singles: int = 200_000
+    way_packs: int = 50_000
     rows: int = 50_000
     readings: int = 10_000_000
     values: int = 300_000
@@ -21,5 +24,12 @@ class Size:
     def tenth(self) -> Size:
         """A tenth of the work: for a look, not for figures to keep."""
         return Size(
-            self.runs, self.singles // 10, self.packs // 10, self.rows // 10, self.readings // 10, self.values // 10
+            self.runs,
+            self.singles // 10,
+            self.packs // 10,
+            self.way_singles // 10,
+            self.way_packs // 10,
+            self.rows // 10,
+            self.readings // 10,
+            self.values // 10,
         )

@@ -75,13 +75,20 @@ class Gateway:
         self._client.connect("127.0.0.1", self._options.mqtt_port)
         self._client.loop_start()
         await asyncio.to_thread(self._subscribed.wait, 30)
+        if self._options.messages:
+            report(ready=1)
         sending = asyncio.create_task(self._send(producer))
         if self._options.messages:
             async with asyncio.timeout(300):
                 await self._done.wait()
                 await self._queue.join()
                 await producer.flush()
-        report(began_s=self._began_s, cpu_s=time.process_time() - self._cpu_s, messages=self._messages)
+        report(
+            began_s=self._began_s,
+            cpu_s=time.process_time() - self._cpu_s,
+            messages=self._messages,
+            cpu_total_s=time.process_time(),
+        )
         sending.cancel()
         self._client.disconnect()
         self._client.loop_stop()
@@ -116,7 +123,7 @@ async def consume(options: argparse.Namespace) -> None:
                     await connection.executemany(INSERT, rows)
                     await consumer.commit()
                     stored += len(rows)
-        report(ended_s=time.time(), cpu_s=time.process_time() - cpu_s, readings=stored)
+        report(ended_s=time.time(), cpu_s=time.process_time() - cpu_s, readings=stored, cpu_total_s=time.process_time())
     finally:
         await consumer.stop()
         await connection.close(timeout=10)
