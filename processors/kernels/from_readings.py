@@ -55,8 +55,8 @@ def rows_of(readings: OrderedReadings, before: FloatArray | None, starts: IndexA
     ends = starts + lengths - 1
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
     mean, std = moments_of_runs(values, starts, lengths, (low, high))
-    sketches = sketch.sketch_runs(values, starts, low, high)
-    p50, p95, p99 = sketch.quantiles(sketches, PERCENTS, low, high)
+    ranked = sketch.rank_runs(values, starts, lengths)
+    p50, p95, p99 = ranked.quantiles(PERCENTS, low, high)
     flagged = _count_marked(readings.code, FLAGGED_MARK, starts)
     special_of, sum_sin, sum_cos = _special(values, before, starts, heads.kind)
     count = lengths.astype(np.int32)
@@ -83,7 +83,7 @@ def rows_of(readings: OrderedReadings, before: FloatArray | None, starts: IndexA
         last_time_us=readings.time_us[ends],
         sum_sin=sum_sin,
         sum_cos=sum_cos,
-        sketch=sketch_bytes.encode(sketches),
+        sketch=sketch_bytes.encode(ranked.sketches()),
     )
 
 

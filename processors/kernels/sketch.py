@@ -12,6 +12,7 @@ Zero is a bucket of its own together with magnitudes below 2**-1028; subnormal n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ RELATIVE_ERROR = 0.01
 """What a quantile may differ from the exact lower order statistic, relative to it (guaranteed for |x| >= 2**-1022)."""
 
 _SHIFT = np.int64(46)  # 52 bits of mantissa less the 6 kept
-_MAGNITUDE = np.int64(0x7FFF_FFFF_FFFF_FFFF)
+_MAGNITUDE = np.int32((1 << 17) - 1)
 KEY_BITS = 18  # keys lie within +-2**17
 KEY_BIAS = 1 << 17
 _DENSE_SLOTS_PER_VALUE = 4
@@ -46,29 +47,77 @@ class Sketches:
         return len(self.offset) - 1
 
 
-def bucket_of(values: FloatArray) -> npt.NDArray[np.int64]:
+@dataclass(frozen=True, slots=True)
+class RankedBuckets:
+    """The buckets of n values in runs, rising within each run: the value of rank r of run i lies in `key[starts[i] + r]`."""
+
+    key: npt.NDArray[np.int32]
+    starts: IndexArray
+    lengths: IndexArray
+
+    def sketches(self) -> Sketches:
+        """One sketch for each run."""
+        n = len(self.key)
+        first = np.ones(n, np.bool_)
+        np.not_equal(self.key[1:], self.key[:-1], out=first[1:])
+        first[self.starts] = True
+        begin = np.flatnonzero(first)
+        # 32 bits: cumsum of booleans takes 0.3 ns a value then, and 5 with 64
+        entry = np.cumsum(first, dtype=np.int32).take(self.starts) - 1
+        return Sketches(np.append(entry, len(begin)), self.key.take(begin), run_lengths(begin, n).astype(np.int64))
+
+    def quantiles(self, percents: tuple[int, ...], low: FloatArray, high: FloatArray) -> list[FloatArray]:
+        """What `quantiles` gives for the sketches; here every rank has a place."""
+        ranks = [self.starts + (self.lengths - 1) * percent // 100 for percent in percents]
+        return [np.clip(value_of(self.key.take(rank)), low, high) for rank in ranks]
+
+
+def bucket_of(values: FloatArray) -> npt.NDArray[np.int32]:
     """Bucket key of each value: 0 for zero, rising with the value, negative for negative values."""
-    bits = np.ascontiguousarray(values).view(np.int64)
-    magnitude = (bits & _MAGNITUDE) >> _SHIFT
-    sign = bits >> np.int64(63)  # 0 or -1
-    return (magnitude ^ sign) - sign
+    bits = (np.ascontiguousarray(values).view(np.int64) >> _SHIFT).astype(np.int32)
+    sign = bits >> np.int32(31)  # 0 or -1
+    bits &= _MAGNITUDE
+    bits ^= sign
+    bits -= sign
+    return bits
 
 
 def value_of(keys: npt.NDArray[np.integer]) -> FloatArray:
     """The number that stands for each bucket: the harmonic mean of its edges, 0 for the bucket of zero."""
-    magnitude = np.abs(keys.astype(np.int64))
+    return _values().take(keys + KEY_BIAS)
+
+
+@cache
+def _values() -> FloatArray:
+    """Of every bucket: 2 MB, of which a metric's values use a few lines (0.5 ns a bucket; the arithmetic takes 40)."""
+    magnitude = np.abs(np.arange(-KEY_BIAS, KEY_BIAS, dtype=np.int64))
     low = (magnitude << _SHIFT).view(np.float64)
     high = ((magnitude + 1) << _SHIFT).view(np.float64)
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         # not 2 * low * high / (low + high), which overflows; the last bucket's upper edge is infinite
         middle = np.where(np.isfinite(high), low * (2.0 / (1.0 + low / high)), low)
-    signed: FloatArray = np.copysign(np.where(magnitude == 0, 0.0, middle), keys)
+    signed: FloatArray = np.copysign(np.where(magnitude == 0, 0.0, middle), np.arange(-KEY_BIAS, KEY_BIAS))
     return signed
 
 
-def sketch_runs(values: FloatArray, starts: IndexArray, low: FloatArray, high: FloatArray) -> Sketches:
-    """One sketch for each run of `values` beginning at `starts`; `low`, `high` are the runs' extremes (float64[w])."""
-    return _tally(bucket_of(values), None, starts, bucket_of(low), bucket_of(high))
+def rank_runs(values: FloatArray, starts: IndexArray, lengths: IndexArray) -> RankedBuckets:
+    """The buckets of each run of `values` beginning at `starts` (the first is 0), rising."""
+    key = bucket_of(values)
+    first = int(key.min())
+    bits = (int(key.max()) - first).bit_length()
+    # sorted as one number with their run; the vector sort takes 1.5 ns for 32 bits and 3 for 64
+    narrow = bits + len(starts).bit_length() <= 32
+    kind: np.dtype[np.uint32] | np.dtype[np.int64] = np.dtype(np.uint32) if narrow else np.dtype(np.int64)
+    code = (key - first).astype(kind)
+    np.bitwise_or(code, np.repeat((np.arange(len(starts)) << bits).astype(kind), lengths), out=code)
+    code.sort()
+    np.bitwise_and(code, (1 << bits) - 1, out=code)
+    return RankedBuckets(code.astype(np.int32) + np.int32(first), starts, lengths)
+
+
+def sketch_runs(values: FloatArray, starts: IndexArray) -> Sketches:
+    """One sketch for each run of `values` beginning at `starts`, the first at 0."""
+    return rank_runs(values, starts, run_lengths(starts, len(values))).sketches()
 
 
 def merge_runs(parts: Sketches, starts: IndexArray) -> Sketches:
@@ -82,7 +131,7 @@ def merge_runs(parts: Sketches, starts: IndexArray) -> Sketches:
 
 def _tally(
     keys: npt.NDArray[np.int64],
-    weights: npt.NDArray[np.int64] | None,
+    weights: npt.NDArray[np.int64],
     starts: IndexArray,
     low: npt.NDArray[np.int64],
     high: npt.NDArray[np.int64],
@@ -102,20 +151,15 @@ def _tally(
 
 
 def _tally_by_sorting(
-    keys: npt.NDArray[np.int64], weights: npt.NDArray[np.int64] | None, lengths: npt.NDArray[np.intp]
+    keys: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], lengths: npt.NDArray[np.intp]
 ) -> Sketches:
     """For windows that hold zero beside large values, whose keys lie too far apart to be counted in a dense array."""
     run = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
     code = (run << KEY_BITS) + (keys + KEY_BIAS)
-    if weights is None:
-        code.sort()
-        begin = run_starts(code)
-        count = run_lengths(begin, len(code)).astype(np.int64)
-    else:
-        order = np.argsort(code)
-        code = code[order]
-        begin = run_starts(code)
-        count = np.add.reduceat(weights[order], begin)
+    order = np.argsort(code)
+    code = code[order]
+    begin = run_starts(code)
+    count = np.add.reduceat(weights[order], begin)
     code = code[begin]
     offset = np.searchsorted(code, np.arange(len(lengths) + 1, dtype=np.int64) << KEY_BITS)
     key = (code & ((1 << KEY_BITS) - 1)) - KEY_BIAS

@@ -81,9 +81,9 @@ def measure_parts() -> None:
     for kind, values in (("alike", rng.normal(20, 5, n)), ("over nine decades", rng.lognormal(0, 5, n))):
         starts = np.arange(0, n, 60)
         low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-        sketches = sketch_runs(values, starts, low, high)
+        sketches = sketch_runs(values, starts)
         blobs = encode(sketches)
-        say(f"sketch, values {kind}", cpu_s(partial(sketch_runs, values, starts, low, high)), n)
+        say(f"sketch, values {kind}", cpu_s(partial(sketch_runs, values, starts)), n)
         say("  its quantiles", cpu_s(partial(quantiles, sketches, PERCENTS, low, high)), n)
         say("  to bytes", cpu_s(partial(encode, sketches)), n)
         say("  from bytes", cpu_s(partial(decode, blobs)), n)

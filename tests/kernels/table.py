@@ -61,7 +61,7 @@ def _std(values: FloatArray, starts: IndexArray) -> FloatArray:
 def _quantile(percent: int) -> Callable[[FloatArray, IndexArray], FloatArray]:
     def run(values: FloatArray, starts: IndexArray) -> FloatArray:
         low, high = _extremes(values, starts)
-        return quantiles(sketch_runs(values, starts, low, high), (percent,), low, high)[0]
+        return quantiles(sketch_runs(values, starts), (percent,), low, high)[0]
 
     return run
 

@@ -14,21 +14,18 @@ from processors.kernels.sketch import (
     bucket_of,
     merge_runs,
     quantiles,
+    rank_runs,
     sketch_runs,
     value_of,
 )
 from processors.kernels.sketch_bytes import decode, encode
-from tests.kernels.hostile import HOSTILE, FloatArray, IndexArray
+from tests.kernels.hostile import HOSTILE, FloatArray
 
 finite = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
 
 
-def sketches_of(values: FloatArray, starts: IndexArray) -> Sketches:
-    return sketch_runs(values, starts, np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts))
-
-
 def one_sketch(values: FloatArray) -> Sketches:
-    return sketches_of(values, np.zeros(1, np.intp))
+    return sketch_runs(values, np.zeros(1, np.intp))
 
 
 @settings(max_examples=300, deadline=None)
@@ -60,6 +57,21 @@ def test_every_quantile_is_within_one_percent_of_the_lower_order_statistic(value
     assert min(values) <= answer <= max(values)
 
 
+@settings(max_examples=150, deadline=None)
+@given(runs=st.lists(st.lists(finite, min_size=1, max_size=12), min_size=1, max_size=8), percent=st.integers(0, 100))
+def test_quantiles_by_rank_are_those_of_the_sketches(runs: list[list[float]], percent: int) -> None:
+    flat, lengths = np.array([value for run in runs for value in run]), np.array([len(run) for run in runs])
+    starts = np.cumsum(lengths) - lengths
+    low, high = np.array([min(run) for run in runs]), np.array([max(run) for run in runs])
+    ranked = rank_runs(flat, starts, lengths)
+    (by_rank,), (by_sketch,) = (
+        ranked.quantiles((percent,), low, high),
+        quantiles(ranked.sketches(), (percent,), low, high),
+    )
+    assert by_rank.tolist() == by_sketch.tolist()
+    assert encode(ranked.sketches()).tolist() == [encode(one_sketch(np.array(run)))[0] for run in runs]
+
+
 def test_ranks_are_whole_numbers_and_never_round_down_by_accident() -> None:
     for n in range(1, 400):  # 0.95 * (n - 1) as a float is below a whole rank for 12 of these
         values = 1.1 ** np.arange(n, dtype=np.float64)
@@ -77,13 +89,13 @@ def test_merged_parts_are_byte_for_byte_the_sketch_of_all(runs: list[list[float]
     flat = np.array([value for run in runs for value in run])
     starts = np.cumsum([0] + [len(run) for run in runs[:-1]]).astype(np.intp)
     groups = np.arange(0, len(runs), cut)
-    merged = merge_runs(decode(encode(sketches_of(flat, starts))), groups)
-    assert encode(merged).tolist() == encode(sketches_of(flat, starts[groups])).tolist()
+    merged = merge_runs(decode(encode(sketch_runs(flat, starts))), groups)
+    assert encode(merged).tolist() == encode(sketch_runs(flat, starts[groups])).tolist()
 
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_sketches_survive_their_bytes(case: str) -> None:
-    sketches = sketches_of(*HOSTILE[case])
+    sketches = sketch_runs(*HOSTILE[case])
     again = decode(encode(sketches))
     assert again.offset.tolist() == sketches.offset.tolist()
     assert again.key.tolist() == sketches.key.tolist()
@@ -95,8 +107,8 @@ def test_wide_and_narrow_windows_count_alike() -> None:
     narrow = rng.normal(20, 2, 3000)
     wide = narrow * 10.0 ** rng.integers(-280, 280, 3000) * rng.choice([-1.0, 0.0, 1.0], 3000)
     starts = np.arange(0, 3000, 10)
-    together = sketches_of(np.concatenate((narrow, wide)), np.concatenate((starts, starts + 3000)))  # sorted, not dense
-    assert encode(together).tolist() == [*encode(sketches_of(narrow, starts)), *encode(sketches_of(wide, starts))]
+    together = sketch_runs(np.concatenate((narrow, wide)), np.concatenate((starts, starts + 3000)))  # sorted, not dense
+    assert encode(together).tolist() == [*encode(sketch_runs(narrow, starts)), *encode(sketch_runs(wide, starts))]
 
 
 @pytest.mark.parametrize("count", [1, 255, 16_384, 16_385, 32_768, 1_000_000, 2**31])
@@ -109,7 +121,7 @@ def test_counts_of_any_size_keep_their_value(count: int) -> None:
 
 
 def test_a_window_of_six_values_takes_24_bytes_and_one_takes_4() -> None:
-    blobs = encode(sketches_of(np.array([1.0, 10, 100, 1e3, 1e4, 1e5, 7]), np.array([0, 6])))
+    blobs = encode(sketch_runs(np.array([1.0, 10, 100, 1e3, 1e4, 1e5, 7]), np.array([0, 6])))
     assert [len(blob) for blob in blobs] == [24, 4]
 
 
