@@ -13,6 +13,7 @@ from typing import Any, Final
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
 from control_center.api.payloads import LiveItem
 from control_center.live_values import LatestValues
@@ -20,6 +21,7 @@ from control_center.metrics import ControlMetrics
 from control_center.queries import DATABASE_AWAY, Queries
 from control_center.rows import CursorRow
 from ingest.contract.broker import KafkaSettings
+from ingest.contract.damaged_log import CorruptRecordException, read_to_damage
 from ingest.contract.frame import FrameError, decode_readings
 
 _log = logging.getLogger(__name__)
@@ -134,12 +136,31 @@ class LiveTail:
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:
-            for where, records in (await consumer.getmany(timeout_ms=_POLL_MS, max_records=200)).items():
-                tail = self._partitions[where.partition]
-                for record in records:
-                    tail.see(record.offset, record.timestamp)
-                    self._take(record.value)
-                    await asyncio.sleep(0)  # a long backlog must not hold up requests
+            try:
+                found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=200)
+            except CorruptRecordException:
+                await self._pass_damage(consumer)
+                continue
+            for where, records in found.items():
+                await self._show(self._partitions[where.partition], records)
+
+    async def _show(self, tail: PartitionTail, records: Sequence[ConsumerRecord]) -> None:
+        for record in records:
+            tail.see(record.offset, record.timestamp)
+            self._take(record.value)
+            await asyncio.sleep(0)  # a long backlog must not hold up requests
+
+    async def _pass_damage(self, consumer: AIOKafkaConsumer) -> None:
+        """Read up to batches that are damaged on Kafka's disk and go on behind them; the processors are who accounts for them."""
+        for number, tail in self._partitions.items():
+            where = TopicPartition(self._topic, number)
+            async with asyncio.timeout(self._kafka.request_timeout_ms / 1000):
+                stretch = await read_to_damage(consumer, where, tail.end)
+            await self._show(tail, stretch.records)
+            if stretch.damaged is not None:
+                tail.end = stretch.damaged[1] + 1
+                self._metrics.live_bad_frames.inc()
+            consumer.seek(where, tail.end)
 
     def _take(self, body: bytes | None) -> None:
         try:

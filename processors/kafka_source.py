@@ -1,7 +1,8 @@
 """Batches of records from the consumer group; the database, not Kafka, says where each partition stands.
 
 Kafka's own committed offsets are a display for lag tools only. `auto_offset_reset` is none: the claimed cursor is sought on assignment, and
-an offset that Kafka no longer has is answered here and noted as a gap, never skipped in silence (FAILURES 17, 18).
+an offset that Kafka no longer has is answered here and noted as a gap, never skipped in silence (FAILURES 17, 18). So is a batch whose
+checksum is wrong: what lies before and behind it is read, and the gap is as wide as the batch.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from aiokafka.structs import ConsumerRecord
 
 from ingest.contract.broker import KafkaSettings
+from ingest.contract.damaged_log import CorruptRecordException, read_to_damage
 from processors.columns import Partition
 from processors.settings import ProcessorSettings
 
@@ -39,16 +41,23 @@ class KafkaSource:
         *,
         take_over: Callable[[Iterable[Partition]], Awaitable[None]],
         release: Callable[[], Awaitable[None]],
+        on_damage: Callable[[], None] = lambda: None,
     ) -> None:
-        """`take_over` claims the partitions and seeks; `release` lets go of all (assignment is eager). Neither may raise."""
+        """`take_over` claims the partitions and seeks; `release` lets go of all (assignment is eager). None of them may raise.
+
+        `on_damage` is called for each batch that is damaged on Kafka's disk.
+        """
         topics = kafka.topics
         self._settings = settings
+        self._on_damage = on_damage
         self._topics = (topics.readings, topics.dead_letters, topics.custody)
         self._listener = _Listener(self, take_over, release)
         self.generation = 0
         self.lost: set[Partition] = (
             set()
-        )  # partitions whose offset Kafka no longer had; whoever commits the jump takes them out
+        )  # partitions whose next records Kafka no longer had whole; whoever commits the jump takes them out
+        self._next: dict[Partition, int] = {}  # where each partition is to be read on
+        self._jumps: dict[Partition, int] = {}  # behind a damaged batch: sought when what lies before is handed over
         self._consumer = AIOKafkaConsumer(
             **kafka.client_options(),
             client_id=f"citynerve-{settings.name}",
@@ -85,6 +94,7 @@ class KafkaSource:
     async def next_records(self) -> tuple[int, Records]:
         """The next batch and the generation of the assignment it was fetched under. Empty after `batch_max_wait_ms` without a record."""
         generation = self.generation
+        self._jump()
         batch: Records = {}
         readings = 0
         wait_s = self._settings.batch_max_wait_ms / 1000
@@ -95,11 +105,13 @@ class KafkaSource:
             if left <= 0:
                 break
             found = await self._poll(left)
-            if not found and batch:
+            if generation == self.generation:
+                for partition, records in found.items():
+                    batch.setdefault((partition.topic, partition.partition), []).extend(records)
+                    self._next[partition.topic, partition.partition] = records[-1].offset + 1
+                    readings += sum(_count(record) for record in records)
+            if self._jumps or (not found and batch):
                 break
-            for partition, records in found.items():
-                batch.setdefault((partition.topic, partition.partition), []).extend(records)
-                readings += sum(_count(record) for record in records)
         return generation, batch
 
     async def _poll(self, wait_s: float) -> dict[TopicPartition, list[ConsumerRecord]]:
@@ -112,7 +124,40 @@ class KafkaSource:
         except OffsetOutOfRangeError as error:
             await self._seek_to_earliest(error.args[0])
             return {}
+        except CorruptRecordException:
+            return await self._around_damage()
         return found
+
+    async def _around_damage(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """What lies before the damaged batches; the error named none, and took with it what was polled of other partitions."""
+        generation = self.generation
+        found: dict[TopicPartition, list[ConsumerRecord]] = {}
+        for (topic, number), offset in list(self._next.items()):
+            partition = TopicPartition(topic, number)
+            async with asyncio.timeout(_REQUEST_BUDGET_S):
+                stretch = await read_to_damage(self._consumer, partition, offset)
+            if generation != self.generation:
+                return {}
+            self._consumer.seek(partition, stretch.records[-1].offset + 1 if stretch.records else offset)
+            if stretch.records:
+                found[partition] = list(stretch.records)
+            if stretch.damaged is not None:
+                first, last = stretch.damaged
+                log.error(
+                    "a batch of %s is damaged on Kafka's disk: offsets %d to %d are lost, going on behind them",
+                    partition, first, last,
+                )  # fmt: skip
+                self._jumps[topic, number] = last + 1
+        return found
+
+    def _jump(self) -> None:
+        """Go on behind damaged batches, in a batch of our own that begins there: what it left out is then plain to the cursor."""
+        for (topic, number), offset in self._jumps.items():
+            self._consumer.seek(TopicPartition(topic, number), offset)
+            self._next[topic, number] = offset
+            self.lost.add((topic, number))
+            self._on_damage()
+        self._jumps.clear()
 
     async def _seek_to_earliest(self, lost: Mapping[TopicPartition, int]) -> None:
         async with asyncio.timeout(_REQUEST_BUDGET_S):
@@ -120,11 +165,13 @@ class KafkaSource:
         for partition, offset in lost.items():
             log.error("Kafka no longer has offset %d of %s; going on at %d", offset, partition, earliest[partition])
             self.lost.add((partition.topic, partition.partition))
+            self._next[partition.topic, partition.partition] = earliest[partition]
             self._consumer.seek(partition, earliest[partition])
 
     def rewind(self, offsets: Mapping[Partition, int]) -> None:
         """Read each partition from its offset on. A batch that was begun before is of an older generation from here."""
         self.generation += 1
+        self._next, self._jumps = dict(offsets), {}
         for partition, offset in offsets.items():
             self._consumer.seek(TopicPartition(*partition), offset)
 

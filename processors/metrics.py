@@ -46,6 +46,9 @@ class ProcessorMetrics:
         self.lost_offsets = counter(
             "lost_offsets_total", "Records that Kafka no longer had when the cursor came to them."
         )
+        self.damaged_batches = counter(
+            "damaged_batches_total", "Batches damaged on Kafka's disk: their records are lost, and left out."
+        )
         self.condition_changes = counter("condition_changes_total", "Conditions raised or cleared.")
         self.audits = counter("audits_total", "Days whose stored rows were held against the ledger.", "outcome")
         self.lag_seconds = gauge(
