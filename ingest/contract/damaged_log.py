@@ -56,14 +56,17 @@ async def read_to_damage(consumer: AIOKafkaConsumer, partition: TopicPartition, 
 
 def stretch(data: bytes, partition: TopicPartition, offset: int, highwater: int) -> Stretch:
     """Fetched bytes taken apart; `highwater` is where the partition ends."""
-    good_until = 0
+    good_from = good_until = 0
     for start, end, first, following in _batches(data):
-        if not _is_whole(data[start:end]) and following > offset:
+        if following <= offset:
+            good_from = good_until = end
+            continue
+        if not _is_whole(data[start:end]):
             # the header is a part of what is checked: the next batch says better where this one ends
             behind = next((base for _, _, base, _ in _batches(data[end:])), min(following, highwater))
-            return Stretch(_records(data[:good_until], partition, offset), (max(first, offset), behind - 1))
+            return Stretch(_records(data[good_from:good_until], partition, offset), (max(first, offset), behind - 1))
         good_until = end
-    return Stretch(_records(data[:good_until], partition, offset))
+    return Stretch(_records(data[good_from:good_until], partition, offset))
 
 
 def _batches(data: bytes) -> Iterator[tuple[int, int, int, int]]:
