@@ -6,11 +6,15 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ingest.contract.waiting import Waiting
+
+WAITS_FOR: Final = ("database", "kafka")
 SEVERITIES: Final = ("critical", "warning", "info")
 ALARM_EVENTS: Final = ("raised", "acknowledged", "cleared")
 IGNORED_CHANGES: Final = ("already_open", "not_open", "unknown_rule", "unknown_subject")
 NOTIFICATION_OUTCOMES: Final = ("accepted", "refused", "unreachable")
 PUBLISH_OUTCOMES: Final = ("published", "failed")
+NEIGHBOURS: Final = ("gateway", "processor")
 DROP_REASONS: Final = ("slow", "overflow", "too_many_clients")
 LEDGER_STATES: Final = (
     "received",
@@ -68,6 +72,14 @@ class ControlMetrics:
         self.live_frames = counter("live_frames_total", "Frames read by the live tail")
         self.live_bad_frames = counter("live_bad_frames_total", "Records of the readings topic that are no frames")
         self.live_restarts = counter("live_restarts_total", "Times the live tail began anew after trouble")
+        self.waiting = Waiting(registry, "control", "control-center", WAITS_FOR)
+        self.neighbours = gauge(
+            "neighbours_answering", "Gateways and processors whose /metrics answers", "kind", NEIGHBOURS
+        )
+        self.catching_up_left_s = gauge(
+            "catching_up_left_seconds",
+            "Seconds until the backlog is worked off at the present speed; NaN where there is none or no end",
+        )
         self.http_requests = Counter(
             "citynerve_control_http_requests_total", "Requests answered", ["route", "status"], registry=registry
         )

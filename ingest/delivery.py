@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from ingest.arrival_rate import ArrivalRate
 from ingest.custody import Custody
 from ingest.frames import OutFrame
 from ingest.kafka_sink import KafkaSink, SinkError, on_done
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _OPEN_TIMEOUT_S = 5.0
 _DRAIN_FRAMES = 128
+_SPOOL_MEANWHILE_S = 0.2
 _CHUNK_BYTES = 8 * 1024 * 1024
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.25, 3.0
 
@@ -39,6 +42,7 @@ class Flush:
     safe: Callable[[], None]
     waiting: set[int] = field(default_factory=set)
     since: float = 0.0
+    came: float = 0.0
 
     def __post_init__(self) -> None:
         self.waiting = set(range(len(self.frames)))
@@ -62,23 +66,23 @@ class Delivery:
         self._emptied.set()
         self._failure: SinkError | None = None
         self._producers = 0
+        self._taking = True
         self._opening: asyncio.Task[bool] | None = None
         self._next_try = 0.0
         self._retry_s = _RETRY_FIRST_S
         self._full = False
         self._told: str | None = ""
         self._damage_told = 0, 0
-        self._bytes_s = 0.0
-        self._rate_since = time.monotonic()
-        self._rate_bytes = 0
+        self._arrivals = ArrivalRate(time.monotonic())
+        metrics.spool_max_bytes.set(settings.spool_max_bytes)
 
     def put(self, flush: Flush) -> None:
         """Take a flush over. Bounded by the source: unacknowledged messages stop the reading of the socket."""
-        flush.since = time.monotonic()
+        flush.since = flush.came = time.monotonic()
         if not flush.frames:
             flush.safe()
             return
-        self._rate_bytes += sum(len(frame.body) for frame in flush.frames)
+        self._arrivals.add(sum(len(frame.body) for frame in flush.frames), flush.since)
         self._queue.append(flush)
         self._emptied.clear()
         self._wake.set()
@@ -139,7 +143,7 @@ class Delivery:
     # -- straight to Kafka
 
     async def _send_straight(self) -> None:
-        self._metrics.kafka_up.set(1)
+        self._metrics.kafka_is(up=True, waits=False)
         self._report_spool()
         while self._failure is None:
             while self._queue and self._failure is None:
@@ -171,6 +175,7 @@ class Delivery:
         self._note_idle()
 
     def _count(self, frame: OutFrame, offset: int) -> None:
+        self._taking = True
         self._custody.acknowledged(frame.topic, frame.partition, frame.header, offset)
         self._metrics.frames.labels(frame.topic).inc()
         self._metrics.frame_readings.observe(frame.header.count)
@@ -193,15 +198,20 @@ class Delivery:
     async def _after(self, failure: SinkError) -> None:
         self._failure = None
         self._metrics.producer_renewals.labels(failure.reason).inc()
-        self._metrics.kafka_up.set(0)
+        self._metrics.kafka_is(up=False, waits=True)
         log.warning(
             "Kafka producer given up", extra={"fields": {"reason": failure.reason, "detail": str(failure)[:300]}}
         )
+        self._taking = False
         patience_ends = time.monotonic() + self._settings.spool_after_s
         while not await self._renew():
             if time.monotonic() >= patience_ends:
                 return  # through the spool from here on
             await asyncio.sleep(_RETRY_FIRST_S)
+        if self._flying and time.monotonic() - self._flying[0].came > self._settings.spool_after_s:
+            # a cluster without its majority, or below min.insync.replicas, gives a new producer at once and takes no frame from it
+            await self._spool_waiting()
+            return
         # the same frames with the same headers go first, in order
         for flush in self._flying:
             flush.since = time.monotonic()
@@ -227,7 +237,9 @@ class Delivery:
 
     async def _through_the_spool(self) -> None:
         """One step: spool what waits, then drain a window if Kafka is there, else try to reach it in the background."""
-        self._metrics.kafka_up.set(0)
+        self._metrics.kafka_is(
+            up=False, waits=self._sink.trouble is not None
+        )  # while the spool drains it waits for nobody
         spooled = await self._spool_waiting()
         if self._sink.trouble is not None:
             self._try_opening()
@@ -273,7 +285,8 @@ class Delivery:
 
     async def _drain(self) -> bool:
         """Send the oldest spooled frames and free them when all are acknowledged. False when the spool is empty."""
-        batch = await asyncio.to_thread(self._spool.read, _DRAIN_FRAMES)
+        # one frame asks whether Kafka takes again: each try of many may be appended once more by a leader whose followers are gone
+        batch = await asyncio.to_thread(self._spool.read, _DRAIN_FRAMES if self._taking else 1)
         if not batch:
             if not self._spool.empty:
                 await asyncio.to_thread(self._spool.forget_rest)
@@ -283,17 +296,35 @@ class Delivery:
         for _, frame in batch:
             if not self._custody.has(frame.topic, frame.partition, frame.header):
                 sent.append((frame, await self._sink.send(frame, self._settings.deliver_deadline_s)))
-        try:
-            async with asyncio.timeout(self._settings.deliver_deadline_s):
-                for frame, future in sent:
-                    metadata = await future
-                    self._count(frame, int(getattr(metadata, "offset", -1)))
-        except TimeoutError:
-            raise SinkError("deadline", "no acknowledgement while draining the spool") from None
-        except Exception as error:
-            raise SinkError("refused", f"{type(error).__name__}: {error}") from error
+        await self._drained(sent)
         await self._release(batch)
         return True
+
+    async def _drained(self, sent: list[tuple[OutFrame, asyncio.Future[object]]]) -> None:
+        """Wait until Kafka has all of them; what comes meanwhile goes to disk behind them."""
+        ends = time.monotonic() + self._settings.deliver_deadline_s
+        waiting = {future for _, future in sent}
+        failed = False
+        while waiting and not failed and time.monotonic() < ends:
+            done, waiting = await asyncio.wait(
+                waiting, timeout=_SPOOL_MEANWHILE_S, return_when=asyncio.FIRST_EXCEPTION
+            )
+            failed = any(future.cancelled() or future.exception() is not None for future in done)
+            if waiting:
+                await self._spool_waiting()
+        stopped: set[tuple[str, int]] = set()  # a partition's acknowledgements count in order, up to the first that is missing
+        failure: SinkError | None = None
+        for frame, future in sent:
+            if not future.done():
+                failure = failure or SinkError("deadline", "no acknowledgement while draining the spool")
+            elif future.cancelled() or (error := future.exception()) is not None:
+                failure = SinkError("refused", "cancelled" if future.cancelled() else f"{type(error).__name__}: {error}")
+            elif (frame.topic, frame.partition) not in stopped:
+                self._count(frame, int(getattr(future.result(), "offset", -1)))
+                continue
+            stopped.add((frame.topic, frame.partition))
+        if failure is not None:
+            raise failure
 
     async def _release(self, batch: list[tuple[Position, OutFrame]]) -> None:
         await asyncio.to_thread(self._spool.release, batch[-1][0], len(batch))
@@ -302,15 +333,10 @@ class Delivery:
         self._report_spool()
 
     def estimate(self) -> None:
-        """Update the hours of outage left: the room in the spool over the bytes a second that came during the last minutes."""
-        now = time.monotonic()
-        passed = now - self._rate_since
-        if passed >= 1.0:
-            weight = min(1.0, passed / 60.0) if self._bytes_s else 1.0
-            self._bytes_s += (self._rate_bytes / passed - self._bytes_s) * weight
-            self._rate_since, self._rate_bytes = now, 0
+        """Update the hours of outage left: the room in the spool over today's rate."""
+        bytes_s = self._arrivals.bytes_per_s(time.monotonic())
         room = max(0, self._settings.spool_max_bytes - self._spool.size)
-        self._metrics.spool_hours_left.set(room / self._bytes_s / 3600 if self._bytes_s > 1e-6 else float("inf"))
+        self._metrics.spool_hours_left.set(math.nan if bytes_s is None else room / bytes_s / 3600)
 
     def _report_spool(self, full: SpoolFullError | None = None) -> None:
         if full is not None and not self._full:

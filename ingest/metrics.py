@@ -5,16 +5,18 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ingest.contract.rejects import RejectReason
+from ingest.contract.waiting import Waiting
 
 CONNECT_OUTCOMES = ("new_session", "resumed", "session_lost", "refused", "unreachable", "lost", "watchdog")
 RENEWAL_REASONS = ("refused", "deadline", "error", "custody")
 REFUSED_REASONS = ("frame_too_large",)
+WAITS_FOR = ("broker", "kafka")
 
 
 class IngestMetrics:
     """The gateway's counters and gauges."""
 
-    def __init__(self, registry: CollectorRegistry, topics: tuple[str, ...] = ()) -> None:
+    def __init__(self, registry: CollectorRegistry, topics: tuple[str, ...] = (), gateway: str = "") -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"citynerve_ingest_{name}", text, labels, registry=registry)
 
@@ -60,8 +62,9 @@ class IngestMetrics:
         self.channels = gauge("channels", "different (device, name, unit) seen")
         self.spool_bytes = gauge("spool_bytes", "bytes in the spool")
         self.spool_frames = gauge("spool_frames", "frames in the spool")
+        self.spool_max_bytes = gauge("spool_max_bytes", "bytes the spool may hold")
         self.spool_hours_left = gauge(
-            "spool_hours_left", "hours of Kafka outage the spool still holds at the present rate"
+            "spool_hours_left", "hours of Kafka outage the spool still holds at today's rate; NaN while no data arrives"
         )
         self.spool_full = gauge("spool_full", "1 while the spool takes nothing more and MQTT is not acknowledged")
         self.mqtt_connected = gauge("mqtt_connected", "1 while the MQTT session stands")
@@ -69,6 +72,9 @@ class IngestMetrics:
         self.last_message = gauge(
             "last_message_timestamp_seconds", "when the last MQTT message came, seconds since 1970"
         )
+        self.waiting = Waiting(registry, "ingest", gateway, WAITS_FOR)
+        self.mqtt_is(up=False)
+        self.kafka_is(up=False, waits=True)
         for reason in RejectReason:
             self.rejects.labels(reason.value)
         for outcome in CONNECT_OUTCOMES:
@@ -79,3 +85,13 @@ class IngestMetrics:
             self.refused.labels(refusal)
         for topic in topics:
             self.frames.labels(topic)
+
+    def mqtt_is(self, *, up: bool) -> None:
+        """The session with the broker stands, or not."""
+        self.mqtt_connected.set(up)
+        self.waiting.set("broker", waits=not up)
+
+    def kafka_is(self, *, up: bool, waits: bool) -> None:
+        """Frames go straight to Kafka, or not; `waits`: because Kafka does not answer."""
+        self.kafka_up.set(up)
+        self.waiting.set("kafka", waits=waits)

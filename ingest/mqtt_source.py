@@ -217,7 +217,7 @@ class MqttSource:
             log.error("MQTT broker refused the connection", extra={"fields": {"reason": str(reason)}})
             return
         self._tracker.connect()
-        self._metrics.mqtt_connected.set(1)
+        self._metrics.mqtt_is(up=True)
         self._metrics.mqtt_connects.labels("resumed" if flags.session_present else "new_session").inc()
         if self._session_expected and not flags.session_present:
             self._metrics.mqtt_connects.labels("session_lost").inc()
@@ -272,7 +272,7 @@ class MqttSource:
     def _forget_connection(self) -> None:
         self._tracker.disconnect()
         self._subscribed = False
-        self._metrics.mqtt_connected.set(0)
+        self._metrics.mqtt_is(up=False)
         # not worked on yet and no longer ours to acknowledge: the broker delivers them again
         self._inbox.clear()
         self._inbox_bytes = 0

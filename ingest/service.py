@@ -49,7 +49,7 @@ class Gateway:
         self._settings = settings
         self._registry = registry
         self._topics = topics
-        self._metrics = IngestMetrics(registry, (topics.readings, topics.dead_letters))
+        self._metrics = IngestMetrics(registry, (topics.readings, topics.dead_letters), ingest.gateway_id)
         profiles = load_profiles([route.profile for route in ingest.routes], ingest.profiles_dir)
         self._spool = Spool(ingest.spool_folder, ingest.spool_max_bytes, ingest.spool_segment_bytes)
         found = self._spool.open()

@@ -8,13 +8,21 @@ checksum is wrong: what lies before and behind it is read, and the gap is as wid
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import ConsumerRecord
 
 from ingest.contract.broker import KafkaSettings
@@ -160,7 +168,7 @@ class KafkaSource:
         self._jumps.clear()
 
     async def _seek_to_earliest(self, lost: Mapping[TopicPartition, int]) -> None:
-        async with asyncio.timeout(_REQUEST_BUDGET_S):
+        async with _deadline():
             earliest = await self._consumer.beginning_offsets(list(lost))
         for partition, offset in lost.items():
             log.error("Kafka no longer has offset %d of %s; going on at %d", offset, partition, earliest[partition])
@@ -177,13 +185,13 @@ class KafkaSource:
 
     async def earliest(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Where each partition begins."""
-        async with asyncio.timeout(_REQUEST_BUDGET_S):
+        async with _deadline():
             found = await self._consumer.beginning_offsets([TopicPartition(*partition) for partition in partitions])
         return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
 
     async def latest(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Where each partition ends: the offset of the next record to come."""
-        async with asyncio.timeout(_REQUEST_BUDGET_S):
+        async with _deadline():
             found = await self._consumer.end_offsets([TopicPartition(*partition) for partition in partitions])
         return {(partition.topic, partition.partition): offset for partition, offset in found.items()}
 
@@ -195,15 +203,20 @@ class KafkaSource:
             return None
         return found
 
-    async def show_offsets(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit to Kafka for lag tools; nothing reads it back, so a failure is only logged."""
+    async def show_offsets(self, offsets: Mapping[Partition, int]) -> bool:
+        """Commit to Kafka for lag tools; nothing reads it back, so a failure is only logged. Whether Kafka answered.
+
+        A fetch cannot tell: aiokafka gives no records both where there are none and where the broker is gone.
+        """
         try:
-            async with asyncio.timeout(_REQUEST_BUDGET_S):
+            async with _deadline():
                 await self._consumer.commit(
                     {TopicPartition(*partition): offset for partition, offset in offsets.items()}
                 )
-        except (TimeoutError, KafkaError) as error:
+        except KafkaError as error:
             log.info("offsets not shown in Kafka: %s", str(error) or type(error).__name__)
+            return isinstance(error, CommitFailedError | IllegalStateError)  # a rebalance: Kafka is there
+        return True
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -227,6 +240,16 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
         """After the group has rejoined."""
         self._source.generation += 1
         await self._take_over([(partition.topic, partition.partition) for partition in assigned])
+
+
+@contextlib.asynccontextmanager
+async def _deadline() -> AsyncIterator[None]:
+    """Kafka's own error for what takes too long: a bare TimeoutError would be taken for the database's."""
+    try:
+        async with asyncio.timeout(_REQUEST_BUDGET_S):
+            yield
+    except TimeoutError:
+        raise KafkaTimeoutError(f"Kafka has not answered for {_REQUEST_BUDGET_S:.0f} s") from None
 
 
 def _count(record: ConsumerRecord) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ingest.contract.waiting import Waiting
 from processors.batch import Batch
 from processors.checkpoint import Committed
 from processors.columns import BrokenRecord
@@ -12,6 +13,7 @@ OUTCOMES = ("stored", "duplicate", "dead_letter", "refused")
 BAD_FRAME_REASONS = ("no_header", "bad_body", "bad_statement", "contradictory_count")
 RESTART_REASONS = ("fenced", "kafka", "database", "stuck", "internal")
 AUDIT_OUTCOMES = ("equal", "differs", "failed")
+WAITS_FOR = ("database", "kafka")
 WINDOW_SIZES = ("1m", "15m", "1h", "1d")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -19,7 +21,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 class ProcessorMetrics:
     """The metrics, in a registry of the caller's."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, name: str = "") -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"citynerve_processor_{name}", text, labels, registry=registry)
 
@@ -66,6 +68,7 @@ class ProcessorMetrics:
         self.batch_readings = histogram(
             "batch_readings", "Readings in a batch.", (1, 10, 100, 1_000, 10_000, 50_000, 100_000, 500_000)
         )
+        self.waiting = Waiting(registry, "processor", name, WAITS_FOR)
         self._create_labels()
 
     def _create_labels(self) -> None:

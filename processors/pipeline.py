@@ -78,8 +78,10 @@ class Session:
         """Work until `stop` is set (returns) or anything goes wrong (raises). Ends with the connection and the consumer closed."""
         leave = False
         try:
-            self._connection = await open_session(self._database, f"citynerve {self._settings.name}")
-            await self._source.start()
+            with self._metrics.waiting.during("database"):
+                self._connection = await open_session(self._database, f"citynerve {self._settings.name}")
+            with self._metrics.waiting.during("kafka"):
+                await self._source.start()
             async with asyncio.TaskGroup() as tasks:
                 watchdog = tasks.create_task(self._watch(), name="watchdog")
                 await self._work(stop)
@@ -126,10 +128,11 @@ class Session:
         for partition in self._source.lost & frames.spans.keys():
             checkpoint.owned[partition].may_jump = True
         self._source.lost -= frames.spans.keys()
-        if frames.spans:
-            done: Committed | None = await checkpoint.commit(frames, now_us)
-        else:
-            done = await checkpoint.tick([p for p in checkpoint.owned if self._lag(p) == 0], now_us)
+        with self._metrics.waiting.during("database"):
+            if frames.spans:
+                done: Committed | None = await checkpoint.commit(frames, now_us)
+            else:
+                done = await checkpoint.tick([p for p in checkpoint.owned if self._lag(p) == 0], now_us)
         if done is not None:
             self.commits += 1
             self._metrics.observe_commit(done, seconds=time.perf_counter() - started, now_us=time.time_ns() // 1000)
@@ -138,9 +141,14 @@ class Session:
         self._show(checkpoint)
         if time.monotonic() - self._shown_at > _SHOW_OFFSETS_S:
             self._shown_at = time.monotonic()
-            await self._source.show_offsets(
-                {partition: owned.next_offset for partition, owned in checkpoint.owned.items()}
-            )
+            await self._show_offsets({partition: owned.next_offset for partition, owned in checkpoint.owned.items()})
+
+    async def _show_offsets(self, offsets: dict[Partition, int]) -> None:
+        if not offsets:
+            return
+        self._metrics.waiting.set("kafka", waits=True)
+        if await self._source.show_offsets(offsets):
+            self._metrics.waiting.set("kafka", waits=False)
 
     def _lag(self, partition: Partition) -> int:
         end = self._source.highwater(partition)

@@ -24,7 +24,7 @@ from ingest.contract.operating import (
 from processors.audit import Auditor
 from processors.contract.database import CitySettings, DatabaseSettings
 from processors.cursors import FencedError
-from processors.metrics import ProcessorMetrics
+from processors.metrics import WAITS_FOR, ProcessorMetrics
 from processors.pipeline import Session, StuckError
 from processors.settings import ProcessorSettings
 
@@ -46,7 +46,7 @@ class ProcessorService:
         self, kafka: KafkaSettings, database: DatabaseSettings, city: CitySettings, settings: ProcessorSettings
     ) -> None:
         self.registry = CollectorRegistry()
-        self.metrics = ProcessorMetrics(self.registry)
+        self.metrics = ProcessorMetrics(self.registry, settings.name)
         self._parts = (kafka, database, city, settings)
         self._settings = settings
         self._trouble: str | None = "starting"
@@ -86,12 +86,16 @@ class ProcessorService:
 
     def _joined(self) -> None:
         self._trouble = None
+        for name in WAITS_FOR:
+            self.metrics.waiting.set(name, waits=False)
 
     def _note(self, error: Exception) -> None:
         reason, cause = reason_of(error)
         self.metrics.restarts.labels(reason).inc()
         if reason == "fenced":
             self.metrics.fenced.inc()
+        if reason in WAITS_FOR:
+            self.metrics.waiting.set(reason, waits=True)
         self._trouble = f"{reason}: {cause}"
         log.warning(
             "session ended, starting again: %s", cause, extra={"fields": {"reason": reason}},

@@ -184,7 +184,19 @@ def _ingest() -> list[Panel]:
             ("pauses {{instance}}", f"increase(citynerve_ingest_reading_paused_total{RATE})"),
         ),
         lines(
-            "Spool", "Frames on disk while Kafka is away.", "bytes", ("{{instance}}", "citynerve_ingest_spool_bytes")
+            "Spool",
+            "Frames on disk while Kafka is away, and how many bytes it may hold.",
+            "bytes",
+            ("{{instance}}", "citynerve_ingest_spool_bytes"),
+            ("room of {{instance}}", "citynerve_ingest_spool_max_bytes"),
+        ),
+        lines(
+            "Who waits for whom",
+            "Seconds that a service has waited for another to answer; 0: it waits for nobody.",
+            "s",
+            ("{{who}} for {{for}}", "citynerve_ingest_waiting_seconds"),
+            ("{{who}} for {{for}}", "citynerve_processor_waiting_seconds"),
+            ("{{who}} for {{for}}", "citynerve_control_waiting_seconds"),
         ),
         lines(
             "Spooled frames",
@@ -192,10 +204,11 @@ def _ingest() -> list[Panel]:
             "short",
             ("{{instance}}", "citynerve_ingest_spool_frames"),
             ("damaged {{instance}}", "citynerve_ingest_spool_damaged_total"),
+            ("mended {{instance}}", "citynerve_ingest_spool_mended_total"),
         ),
         lines(
             "Spool left",
-            "Hours of outage the disk still holds at the present rate; full: acknowledging has stopped.",
+            "Hours of outage the disk still holds at today's rate; full: acknowledging has stopped.",
             "h",
             ("{{instance}}", "citynerve_ingest_spool_hours_left"),
             ("full {{instance}}", "citynerve_ingest_spool_full"),
