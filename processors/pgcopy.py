@@ -62,7 +62,7 @@ def readings_copy(
 def windows_copy(rows: WindowRows) -> memoryview:
     """Window rows as one COPY stream of `tables.WINDOW_COLUMNS`; NaN in special, sum_sin and sum_cos becomes NULL."""
     heads: npt.NDArray[np.object_] = np.empty(len(rows), np.object_)
-    sketch_bytes = np.fromiter((len(sketch) for sketch in rows.sketch), np.int32, len(rows))
+    sketch_bytes = rows.sketch.sizes.astype(np.int32)
     nulls = np.stack([np.isnan(getattr(rows, name)) for name in _NULLABLE]) if len(rows) else np.empty((3, 0), np.bool_)
     pattern = nulls[0] + 2 * nulls[1] + 4 * nulls[2]
     for kind in np.unique(pattern):

@@ -9,6 +9,7 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
+from processors.contract.binary_column import BinaryColumn
 from processors.contract.rows import WindowRows
 from processors.contract.tables import WINDOW_COLUMNS, WINDOW_TABLES
 from processors.database_session import copy_binary
@@ -123,13 +124,14 @@ class WindowStore:
 def _rows(records: Sequence[asyncpg.Record]) -> WindowRows:
     if not records:
         return empty_rows()
-    types = {name: getattr(empty_rows(), name).dtype for name in WindowRows.__slots__}
-    columns = zip(WINDOW_COLUMNS, zip(*records, strict=True), strict=True)
+    types = {name: getattr(empty_rows(), name).dtype for name in WindowRows.__slots__ if name != "sketch"}
+    columns = dict(zip(WINDOW_COLUMNS, zip(*records, strict=True), strict=True))
+    sketch = BinaryColumn.of(columns.pop("sketch"))
     arrays: dict[str, npt.NDArray[np.generic]] = {}
-    for column, values in columns:
+    for column, values in columns.items():
         name = _FIELDS.get(column, column)
         arrays[name] = np.array(values, dtype=types[name])  # None becomes NaN
-    return WindowRows(**arrays)  # type: ignore[arg-type]  # each dtype is taken from the class's own empty rows
+    return WindowRows(**arrays, sketch=sketch)  # type: ignore[arg-type]  # each dtype is taken from the class's own empty rows
 
 
 def _known(table: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from processors.contract.binary_column import BinaryColumn
+
 
 @dataclass(frozen=True, slots=True)
 class WindowRows:
@@ -38,7 +40,7 @@ class WindowRows:
     last_time_us: npt.NDArray[np.int64]
     sum_sin: npt.NDArray[np.float64]
     sum_cos: npt.NDArray[np.float64]
-    sketch: npt.NDArray[np.object_]
+    sketch: BinaryColumn
 
     def __len__(self) -> int:
         return len(self.series_id)
@@ -51,4 +53,8 @@ class WindowRows:
     def concatenate(cls, parts: Iterable[WindowRows]) -> WindowRows:
         """All rows of `parts`, in order. `parts` must not be empty."""
         pieces = list(parts)
-        return cls(**{f.name: np.concatenate([getattr(piece, f.name) for piece in pieces]) for f in fields(cls)})
+        names = [f.name for f in fields(cls) if f.name != "sketch"]
+        return cls(
+            **{name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in names},
+            sketch=BinaryColumn.concatenate(piece.sketch for piece in pieces),
+        )

@@ -1,4 +1,4 @@
-"""The stored form of sketches: the bytes of many windows are cut from one flat buffer, and read back from one.
+"""The stored form of sketches: the words of many windows in one flat buffer.
 
 One word (uint32, little endian) per bucket by rising key: bits 0-17 the key plus 2**17, bits 18-31 the count less 1. A bucket of
 more than 16,384 values takes several words: full ones first, then the rest. Nothing else is stored, so equal sketches
@@ -10,33 +10,33 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from processors.contract.binary_column import BinaryColumn
 from processors.kernels.ordering import run_starts
 from processors.kernels.sketch import KEY_BIAS, KEY_BITS, Sketches
 
 _WORD_BYTES = 4
 _FULL = 1 << (32 - KEY_BITS)
-_MANY_OF_ONE_SIZE = 512  # below it slicing (about 75 ns a window) beats the fixed cost of one cast per size
 
 
-def encode(sketches: Sketches) -> npt.NDArray[np.object_]:
-    """Bytes of each sketch, object[w]."""
+def encode(sketches: Sketches) -> BinaryColumn:
+    """Bytes of each sketch."""
     key, count, offset = sketches.key, sketches.count, sketches.offset
     if len(count) and int(count.max()) > _FULL:
         key, count, offset = _split(sketches)
-    words = (key + KEY_BIAS).astype(np.uint32)
-    words |= (count - 1).astype(np.uint32) << np.uint32(KEY_BITS)
-    return _cut(words.astype("<u4", copy=False), offset)
+    words = (key + np.int32(KEY_BIAS)).astype("<u4")
+    words |= (count - 1).astype("<u4") << np.uint32(KEY_BITS)
+    return BinaryColumn(words.view(np.uint8), offset * _WORD_BYTES)
 
 
-def decode(blobs: npt.NDArray[np.object_]) -> Sketches:
-    """The sketches of `blobs` (object[w] of bytes). A blob that is none is a ValueError which names its row."""
-    pieces = blobs.tolist()
-    size = np.fromiter(map(len, pieces), np.int64, len(pieces))
+def decode(column: BinaryColumn) -> Sketches:
+    """The sketches of a column. Bytes that are none are a ValueError which names their row."""
+    size = column.sizes
     wrong = (size == 0) | (size % _WORD_BYTES != 0)
     if wrong.any():
         raise _no_sketch(int(np.argmax(wrong)), size)
-    words = np.frombuffer(b"".join(pieces), "<u4")
-    offset = np.concatenate(([0], np.cumsum(size // _WORD_BYTES))).astype(np.intp)
+    packed = column.packed()
+    words = np.ascontiguousarray(packed.data).view("<u4")
+    offset = packed.offset // _WORD_BYTES
     key = (words & np.uint32((1 << KEY_BITS) - 1)).astype(np.int32) - np.int32(KEY_BIAS)
     count = (words >> np.uint32(KEY_BITS)).astype(np.int64) + 1
     same_sketch = np.ones(max(len(words) - 1, 0), np.bool_)
@@ -49,7 +49,7 @@ def decode(blobs: npt.NDArray[np.object_]) -> Sketches:
     return Sketches(offset, key, count)
 
 
-def _no_sketch(row: int, size: npt.NDArray[np.int64]) -> ValueError:
+def _no_sketch(row: int, size: npt.NDArray[np.intp]) -> ValueError:
     return ValueError(f"sketch of row {row} ({size[row]} bytes) is damaged; recompute its window from readings")
 
 
@@ -68,28 +68,3 @@ def _joined(key: npt.NDArray[np.int32], count: npt.NDArray[np.int64], offset: np
     sketch = np.repeat(np.arange(len(offset) - 1), np.diff(offset))
     starts = run_starts(sketch, key)
     return Sketches(np.searchsorted(starts, offset).astype(np.intp), key[starts], np.add.reduceat(count, starts))
-
-
-def _cut(words: npt.NDArray[np.uint32], offset: npt.NDArray[np.intp]) -> npt.NDArray[np.object_]:
-    """One bytes object per sketch. Windows of few readings come in few sizes: those of one size are cut by one cast."""
-    w = len(offset) - 1
-    out = np.empty(w, np.object_)
-    sizes = np.diff(offset)
-    often = np.flatnonzero(np.bincount(sizes) >= _MANY_OF_ONE_SIZE).tolist() if w >= _MANY_OF_ONE_SIZE else []
-    rest = np.ones(w, np.bool_)
-    for size in often:
-        of_size = np.flatnonzero(sizes == size)
-        block = words if len(of_size) == w else words[offset[of_size][:, None] + np.arange(size)].ravel()
-        out[of_size] = block.view(f"V{_WORD_BYTES * size}").astype(np.object_)
-        rest[of_size] = False
-    left = np.flatnonzero(rest)
-    if len(left) == 0:
-        return out
-    begin, end = (offset[left] * _WORD_BYTES).tolist(), (offset[left + 1] * _WORD_BYTES).tolist()
-    whole = words.tobytes()
-    pieces = [whole[a:b] for a, b in zip(begin, end, strict=True)]
-    if len(left) == w:
-        out[:] = pieces
-    else:
-        out[left] = np.array([*pieces, None], np.object_)[:-1]  # None: an array of bytes alone would be cut at zeros
-    return out

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.contract.binary_column import BinaryColumn
 from processors.kernels.sketch import (
     RELATIVE_ERROR,
     Sketches,
@@ -107,8 +107,16 @@ def test_wide_and_narrow_windows_count_alike() -> None:
     narrow = rng.normal(20, 2, 3000)
     wide = narrow * 10.0 ** rng.integers(-280, 280, 3000) * rng.choice([-1.0, 0.0, 1.0], 3000)
     starts = np.arange(0, 3000, 10)
-    together = sketch_runs(np.concatenate((narrow, wide)), np.concatenate((starts, starts + 3000)))  # sorted, not dense
-    assert encode(together).tolist() == [*encode(sketch_runs(narrow, starts)), *encode(sketch_runs(wide, starts))]
+    both, every = np.concatenate((narrow, wide)), np.concatenate((starts, starts + 3000))
+    together = sketch_runs(both, every)
+    assert encode(together).tolist() == [
+        *encode(sketch_runs(narrow, starts)).tolist(),
+        *encode(sketch_runs(wide, starts)).tolist(),
+    ]
+    tens = np.arange(0, len(every), 10)
+    assert (
+        encode(merge_runs(together, tens)).tolist() == encode(sketch_runs(both, every[tens])).tolist()
+    )  # sorted, not dense
 
 
 @pytest.mark.parametrize("count", [1, 255, 16_384, 16_385, 32_768, 1_000_000, 2**31])
@@ -122,11 +130,11 @@ def test_counts_of_any_size_keep_their_value(count: int) -> None:
 
 def test_a_window_of_six_values_takes_24_bytes_and_one_takes_4() -> None:
     blobs = encode(sketch_runs(np.array([1.0, 10, 100, 1e3, 1e4, 1e5, 7]), np.array([0, 6])))
-    assert [len(blob) for blob in blobs] == [24, 4]
+    assert blobs.sizes.tolist() == [24, 4]
 
 
 def test_no_sketches_have_no_bytes_and_no_quantiles() -> None:
-    none = decode(np.empty(0, np.object_))
+    none = decode(BinaryColumn.of([]))
     assert len(none) == 0
     assert len(encode(none)) == 0
     assert [len(answer) for answer in quantiles(none, (50, 95), np.empty(0), np.empty(0))] == [0, 0]
@@ -135,8 +143,7 @@ def test_no_sketches_have_no_bytes_and_no_quantiles() -> None:
 @pytest.mark.parametrize("blob", [b"", b"\x11", b"abcdef", b"\x02\x00\x00\x00\x01\x00\x00\x00"])
 def test_bytes_that_are_no_sketch_are_refused_by_row(blob: bytes) -> None:
     good = encode(one_sketch(np.array([1.0])))[0]
-    blobs: npt.NDArray[np.object_] = np.empty(3, np.object_)
-    blobs[:] = [good, good, blob]
+    blobs = BinaryColumn.of([good, good, blob])
     with pytest.raises(ValueError, match=r"sketch of row 2 .* recompute its window from readings"):
         decode(blobs)
 
