@@ -150,7 +150,7 @@ def spool(config: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click p
     """Show how much waits on disk and check every record. Reads only; works beside a running gateway."""
     from ingest.contract.operating import load_section
     from ingest.settings import IngestSettings
-    from ingest.spool import inspect
+    from ingest.spool_scan import inspect
 
     settings = load_section("ingest", IngestSettings, config)
     found = inspect(settings.spool_folder)

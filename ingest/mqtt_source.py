@@ -65,6 +65,7 @@ class MqttSource:
         self._held_bytes = 0
         self.on_session: Callable[[], None] = lambda: None
         self._client = self._make_client()
+        metrics.unacked_messages.set_function(lambda: self.unacknowledged)
 
     # -- for the pipeline
 
@@ -97,7 +98,6 @@ class MqttSource:
         if ready and self._client.is_connected():
             self._client.acknowledge(ready)
             self._watch_writes()
-        self._metrics.unacked_messages.set(self.unacknowledged)
         self._read_or_pause()
 
     @property

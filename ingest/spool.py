@@ -13,7 +13,7 @@ import fcntl
 import logging
 import os
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,8 @@ from typing import BinaryIO
 
 from ingest.contract.operating import EXIT_TROUBLE, UserError
 from ingest.frames import OutFrame
-from ingest.spool_record import Found, encode, frame_of, is_torn, records
+from ingest.spool_record import Found, encode, frame_of, records
+from ingest.spool_scan import SpoolState, scan_file
 
 log = logging.getLogger(__name__)
 
@@ -47,21 +48,6 @@ class Position:
 
     segment: int
     offset: int
-
-
-@dataclass(slots=True)
-class SpoolState:
-    """What opening found."""
-
-    frames: int = 0
-    readings: Counter[int] = field(default_factory=Counter)
-    torn_bytes: int = 0
-    damaged: int = 0
-    mended: int = 0
-    set_aside: int = 0
-    """Files of damaged records that wait for a person."""
-    bytes: int = 0
-    segments: int = 0
 
 
 class Spool:
@@ -119,7 +105,7 @@ class Spool:
 
     def _scan(self, segment: _Segment, state: SpoolState, *, last: bool) -> None:
         frames = state.frames
-        stretches, segment.size = _scan_file(segment.path, state)
+        stretches, segment.size = scan_file(segment.path, state)
         segment.frames = state.frames - frames
         for found, torn in stretches:
             if torn and last:
@@ -262,6 +248,14 @@ class Spool:
         """Whether no frame waits."""
         return self.frames == 0 and not self._segments
 
+    def room(self) -> int:
+        """Bytes it still takes: what its own cap leaves, or what the file system has where that is less."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return 0
+        return max(0, min(self._max_bytes - self.size, disk.f_bavail * disk.f_frsize))
+
     def close(self) -> None:
         """Give the folder back."""
         with self._busy:
@@ -311,37 +305,6 @@ class Spool:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-def inspect(folder: Path) -> SpoolState:
-    """What a spool folder holds, read without its lock and changing nothing; nothing where there is no folder."""
-    state = SpoolState(set_aside=sum(1 for _ in folder.glob("*.damaged")))
-    for path in sorted(folder.glob("*.spool")):
-        with contextlib.suppress(FileNotFoundError):  # drained and deleted meanwhile
-            _scan_file(path, state)
-    return state
-
-
-def _scan_file(path: Path, state: SpoolState) -> tuple[list[tuple[Found, bool]], int]:
-    """Add a segment's records to `state`; (what is damaged or mended, each with whether it is a torn tail; size)."""
-    data = path.read_bytes()
-    stretches: list[tuple[Found, bool]] = []
-    for found in records(data):
-        if found.record is not None:
-            state.frames += 1
-            state.readings[found.record.epoch] += found.record.count
-            if found.mended is not None:
-                state.mended += 1
-                stretches.append((found, False))
-        elif found.end == len(data) and is_torn(data, found.start):
-            state.torn_bytes += found.end - found.start
-            stretches.append((found, True))
-        else:
-            state.damaged += 1
-            stretches.append((found, False))
-    state.bytes += len(data)
-    state.segments += 1
-    return stretches, len(data)
 
 
 def _write_all(file: BinaryIO, block: bytes) -> None:

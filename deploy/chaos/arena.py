@@ -12,6 +12,7 @@ from typing import Self
 
 import httpx
 
+from deploy.chaos.destroyed import Destroyed
 from deploy.chaos.proxy import ProxyRoom, TcpProxy
 from deploy.local import kafka, postgresql
 from deploy.local.launch import migrate
@@ -101,8 +102,8 @@ class Arena:
         self.folder = folder
         self.problems: list[str] = []
         self.fault_ended_s: float | None = None
-        self.destroyed: dict[str, int] = {}
-        """What the fault destroyed for good, by its name: readings of which it damaged the only copy."""
+        self.destroyed: list[Destroyed] = []
+        """What the fault destroyed for good: the trial expects exactly this lost and unaccounted for."""
         self._kept = False
         self._room = ProxyRoom()
         self.lines: dict[tuple[str, str], TcpProxy] = {}
@@ -188,10 +189,6 @@ class Arena:
     def set_settings(self, name: str, extra: Mapping[str, str]) -> None:
         """Let a service be started with other settings from now on."""
         self.extra[name] = dict(extra)
-
-    def destroy(self, readings: int, what: str) -> None:
-        """The fault has destroyed these readings: the trial expects them lost and unaccounted for, and nothing else."""
-        self.destroyed[what] = readings
 
     def over(self) -> None:
         """The fault ends now; what follows is recovery. The first call counts."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.chaos.arena import Arena
+from deploy.chaos.destroyed import destroyed
 from deploy.chaos.small_disk import SmallDisk
 from deploy.chaos.waits import pause, until
 from deploy.local.trouble import Trouble
-from ingest.spool import inspect
 from ingest.spool_record import Found, records
+from ingest.spool_scan import inspect
 
 _BUDGET_S = 90.0
 _FULL_S = 4.0
@@ -44,9 +45,7 @@ class FullSpoolDisk:
 
     def _fill(self, arena: Arena, disk: SmallDisk) -> None:
         _until_metric(arena, "spool_full", lambda value: value == 1, "the spool's disk full")
-        held = _metric(arena, "unacked_messages")
-        if not held:
-            raise Trouble("the gateway holds no message although its spool is full: it acknowledges what is not safe")
+        _until_metric(arena, "unacked_messages", lambda value: value > 0, "messages held back from acknowledgement")
         if disk.free_bytes > self.disk_bytes // 4 or _NO_ROOM not in _log(arena):
             raise Trouble(f"the spool says full with {disk.free_bytes} bytes free on its disk; nothing was tested")
 
@@ -105,13 +104,12 @@ class DamagedSegment:
                 raise Trouble(f"{path.name} holds no record of readings to damage")
             first, last = 8 * (victim.start + _HEAD_BYTES), 8 * victim.end
             _flip(path, random.Random(1).sample(range(first, last), self.bits))  # noqa: S311 - the same bits each time
-            arena.destroy(victim.record.count, f"record {path.name}@{victim.start} of the spool")
+            arena.destroyed.append(destroyed("a record of the spool", [victim.record.body]))
             arena.start("ingest")
             _until_metric(arena, "spool_damaged_total", lambda value: value == 1, "one damaged record counted")
-        kept = list(path.parent.glob("*.damaged"))
-        if [file.stat().st_size for file in kept] != [victim.end - victim.start]:
-            raise Trouble(f"the damaged record was not set aside: {[file.name for file in kept]}")
-        kept[0].unlink()
+        kept = path.with_name(f"{path.stem}-{victim.start}.damaged")
+        if not kept.exists() or kept.stat().st_size != victim.end - victim.start:
+            raise Trouble(f"the damaged record was not set aside as {kept.name}")
 
 
 @contextmanager
@@ -130,11 +128,6 @@ def _spooling(arena: Arena, settings: dict[str, str]) -> Iterator[None]:
         _until_metric(arena, "spool_frames", lambda value: value == 0, "the spool drained")
     finally:
         arena.set_settings("ingest", {})
-
-
-def _metric(arena: Arena, name: str) -> float:
-    value = arena.metric("ingest", f"citynerve_ingest_{name}")
-    return 0.0 if value is None else value
 
 
 def _until_metric(arena: Arena, name: str, condition: Callable[[float], bool], what: str) -> None:

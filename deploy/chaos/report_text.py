@@ -29,9 +29,11 @@ def recovery(result: Result) -> str:
 
 def destroyed(result: Result) -> list[str]:
     """What is lost by the fault's own making, in sentences."""
+    if not result.destroyed:
+        return []
+    what = ", ".join(f"{item.readings:,} readings ({item.what})" for item in result.destroyed)
     return [
-        f"{readings:,} readings were destroyed by the fault itself, with the only copy: {what}"
-        for what, readings in result.destroyed.items()
+        f"the fault itself destroyed the only copy of {what}; {result.gone:,} of them are nowhere else: exactly these may be missing"
     ]
 
 
@@ -51,9 +53,13 @@ def summary(results: Sequence[Result]) -> str:
     """The whole in one sentence."""
     failed = [result.fault for result in results if not result.passed]
     total = sum(result.readings for result in results)
-    gone = sum(sum(result.destroyed.values()) for result in results)
+    gone = sum(item.readings for result in results for item in result.destroyed)
     if not failed:
-        but = f", but for {gone:,} that faults destroyed with their only copy, each of them named" if gone else ""
+        but = (
+            f", but for {gone:,} of which faults destroyed the only copy, each of them named by the ledger"
+            if gone
+            else ""
+        )
         return f"{len(results)} faults, {total:,} readings: 0 lost, 0 doubled, 0 unaccounted{but}"
     return f"{len(failed)} of {len(results)} faults were not survived as promised: {', '.join(failed)}"
 
@@ -71,7 +77,8 @@ def _trial(result: Result) -> dict[str, Any]:
     start_s = result.samples[0].at_s if result.samples else result.began_s
     return {
         "fault": result.fault, "passed": result.passed, "readings": result.readings, "lost": result.lost,
-        "doubled": result.doubled, "wrong": result.wrong, "unaccounted": result.unaccounted, "destroyed": result.destroyed,
+        "doubled": result.doubled, "wrong": result.wrong, "unaccounted": result.unaccounted,
+        "destroyed": {item.what: item.readings for item in result.destroyed}, "gone": result.gone,
         "recovery_s": result.recovery_s, "problems": problems(result), "ledger": asdict(result.totals),
         "began_s": result.began_s - start_s, "ended_s": result.ended_s - start_s,
         "samples": [asdict(sample) | {"at_s": sample.at_s - start_s} for sample in result.samples],

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from deploy.chaos.arena import Arena
+from deploy.chaos.destroyed import Destroyed, nowhere_else, unnamed
 from deploy.chaos.faults import FAULTS
 from deploy.chaos.load import Load
 from deploy.chaos.sampling import Sample, Sampler, placed
@@ -53,8 +54,10 @@ class Result:
     doubled: int = 0
     wrong: int = 0
     unaccounted: int = 0
-    destroyed: dict[str, int] = field(default_factory=dict)
-    """What the fault itself destroyed, in readings by its name: exactly these are to be lost and unaccounted for."""
+    destroyed: Sequence[Destroyed] = ()
+    """What the fault itself destroyed, with the only copy: exactly this is to be unaccounted for."""
+    gone: int = 0
+    """Of that, what is nowhere else: exactly this is to be lost. A device sends some readings twice."""
     recovery_s: float | None = None
     began_s: float = 0.0
     ended_s: float = 0.0
@@ -68,8 +71,8 @@ class Result:
     @property
     def passed(self) -> bool:
         """Nothing lost, doubled, wrong or unaccounted for but what the fault destroyed, and everything came back by itself."""
-        gone = sum(self.destroyed.values())
-        return self.lost == self.unaccounted == gone and not (self.doubled or self.wrong or self.problems)
+        as_expected = self.lost == self.gone and self.unaccounted == sum(item.readings for item in self.destroyed)
+        return as_expected and not (self.doubled or self.wrong or self.problems)
 
 
 class Trials:
@@ -115,7 +118,7 @@ class Trials:
             FAULTS[result.fault].act(self._arena)
         finally:
             self._arena.over()
-            result.destroyed = dict(self._arena.destroyed)
+            result.destroyed = list(self._arena.destroyed)
             result.ended_s = self._arena.fault_ended_s or time.monotonic()
             self._arena.mend()
         result.recovery_s = self._recovered(sampler, result.ended_s)
@@ -155,6 +158,9 @@ class Trials:
         score = score_of(self._arena, load.ledger, DESTROYED_WAIT_S if result.destroyed else SCORE_WAIT_S)
         result.score, result.readings, result.ledger = score, score.acked, load.ledger
         result.lost, result.doubled, result.wrong = score.lost, score.doubled, score.wrong
+        for item in result.destroyed:
+            result.gone += nowhere_else(self._arena.dsn, item)
+            result.problems += unnamed(self._arena.dsn, item)
 
 
 def score_of(arena: Arena, ledger: Path, wait_s: float = SCORE_WAIT_S) -> Score:
@@ -164,10 +170,10 @@ def score_of(arena: Arena, ledger: Path, wait_s: float = SCORE_WAIT_S) -> Score:
 
 
 def _failure(result: Result) -> str:
-    gone = sum(result.destroyed.values())
     counts = {"lost": result.lost, "doubled": result.doubled, "wrong": result.wrong, "unaccounted": result.unaccounted}
-    if gone:
-        counts["destroyed by the fault"] = gone
+    if result.destroyed:
+        counts["destroyed by the fault"] = sum(item.readings for item in result.destroyed)
+        counts["of them nowhere else"] = result.gone
     return "; ".join([f"{count:,} {name}" for name, count in counts.items() if count] + result.problems)
 
 

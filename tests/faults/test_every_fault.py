@@ -22,6 +22,8 @@ def test_no_reading_is_lost_or_doubled(name: str, trials: Arenas, results: list[
     result = trials.run(name, IN_100_000 if name.startswith("kill-") else USUAL)
     results.append(result)
     assert result.problems == []
-    gone = sum(result.destroyed.values())
-    assert (result.lost, result.doubled, result.wrong, result.unaccounted) == (gone, 0, 0, gone), result.score
+    destroyed = sum(item.readings for item in result.destroyed)
+    assert (result.lost, result.doubled, result.wrong, result.unaccounted) == (result.gone, 0, 0, destroyed), (
+        result.score
+    )
     assert result.readings > 0

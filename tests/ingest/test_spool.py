@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ingest.contract.frame import FrameHeader
 from ingest.contract.operating import UserError
 from ingest.frames import OutFrame
-from ingest.spool import Spool, SpoolFullError, inspect
+from ingest.spool import Spool, SpoolFullError
+from ingest.spool_scan import inspect
 
 SEGMENT = 2000
 
@@ -124,6 +125,18 @@ def test_a_disk_that_fills_in_the_middle_of_a_write_leaves_no_torn_record(
     assert next(tmp_path.glob("*.spool")).stat().st_size == size
     spool.append([frame(2)])
     assert [found.header.seq for found in drain(spool)] == [0, 2]
+
+
+def test_the_room_left_is_the_caps_or_the_disks_where_that_is_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = opened(tmp_path, max_bytes=4000)
+    spool.append([frame(0)])
+    assert spool.room() == 4000 - spool.size
+    full = os.statvfs_result([4096, 4096, 512, 1, 0, 0, 0, 0, 0, 255])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", lambda _folder: full)
+        assert spool.room() == 0
 
 
 def test_a_second_process_is_told_in_one_sentence(tmp_path: Path) -> None:

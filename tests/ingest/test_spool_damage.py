@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from ingest.contract.frame import FrameHeader
 from ingest.frames import OutFrame
-from ingest.spool import Spool, inspect
+from ingest.spool import Spool
 from ingest.spool_mend import MOST_BYTES, flipped_bit
 from ingest.spool_record import Record, encode, is_torn, records
+from ingest.spool_scan import inspect
 
 COUNT = 4
 BIG = 1_000_000

@@ -7,7 +7,8 @@ from pathlib import Path
 from ingest.ack_tracker import AckTracker
 from ingest.contract.frame import FrameHeader
 from ingest.frames import OutFrame
-from ingest.spool import Spool, inspect
+from ingest.spool import Spool
+from ingest.spool_scan import inspect
 
 
 def segments(folder: Path, count: int) -> list[Path]:

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ingest.contract.frame import FrameHeader
 from ingest.frames import OutFrame
-from ingest.spool import Position, Spool, SpoolFullError, inspect
+from ingest.spool import Position, Spool, SpoolFullError
+from ingest.spool_scan import inspect
 from tests.models.faulty_disk import FaultyDisk, Killed
 
 SEGMENT_BYTES, CAP_BYTES = 700, 6000
