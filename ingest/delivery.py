@@ -335,8 +335,7 @@ class Delivery:
     def estimate(self) -> None:
         """Update the hours of outage left: the room in the spool over today's rate."""
         bytes_s = self._arrivals.bytes_per_s(time.monotonic())
-        room = max(0, self._settings.spool_max_bytes - self._spool.size)
-        self._metrics.spool_hours_left.set(math.nan if bytes_s is None else room / bytes_s / 3600)
+        self._metrics.spool_hours_left.set(math.nan if bytes_s is None else self._spool.room() / bytes_s / 3600)
 
     def _report_spool(self, full: SpoolFullError | None = None) -> None:
         if full is not None and not self._full:
