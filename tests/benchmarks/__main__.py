@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from deploy.local.stack import LocalStack
 from deploy.local.trouble import Trouble
-from tests.benchmarks import database, gateway, kernels, whole_way
+from tests.benchmarks import database, gateway, kernels, processor, whole_way
 from tests.benchmarks.contest import Row
 from tests.benchmarks.libraries import provide
 from tests.benchmarks.report import Report
@@ -23,6 +23,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when polars is imported
 WITH_SERVERS: dict[str, Callable[[LocalStack, Size], Iterator[Row]]] = {
     "gateway": gateway.run,
     "database": database.run,
+    "processor": processor.run,
     "whole_way": whole_way.run,
 }
 ALONE: dict[str, Callable[[Size], Iterator[Row]]] = {"kernels": kernels.run}

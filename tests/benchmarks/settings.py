@@ -9,8 +9,8 @@ LEAST_RUNS = 5
 
 @dataclass(frozen=True)
 class Size:
-    """Rounds that count, and what each holds:
-    messages of a gateway (`way_`: of ours on the whole way), rows of a batch, readings of the kernels, values of the sketch."""
+    """Rounds that count, and what each holds: messages of a gateway (`way_`: of ours on the whole way), rows of a batch, readings of
+    the processor, readings of the kernels, values of the sketch."""
 
     runs: int = LEAST_RUNS
     singles: int = 20_000
@@ -18,6 +18,7 @@ class Size:
     way_singles: int = 200_000
     way_packs: int = 50_000
     rows: int = 50_000
+    processed: int = 1_000_000
     readings: int = 10_000_000
     values: int = 300_000
 
@@ -30,6 +31,7 @@ class Size:
             self.way_singles // 10,
             self.way_packs // 10,
             self.rows // 10,
+            self.processed // 10,
             self.readings // 10,
             self.values // 10,
         )
