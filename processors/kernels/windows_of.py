@@ -81,7 +81,8 @@ def aggregate(  # noqa: PLR0917 - four columns of the readings, as every caller 
                     None if before is None else before[part],
                     starts[some] - part.start,
                     heads.cut(some),
-                )
+                ),
+                part.stop - part.start,
             )
     return _by_series_id(rows.collected())
 
@@ -111,7 +112,8 @@ def merge(
     )
     out = RowCollector(n)
     for windows, part in blocks_of_runs(starts, n):
-        out.add(rows_of_parts(rows_at(rows, part), start_us[part], starts[windows] - part.start, heads.cut(windows)))
+        merged = rows_of_parts(rows_at(rows, part), start_us[part], starts[windows] - part.start, heads.cut(windows))
+        out.add(merged, part.stop - part.start)
     return _by_series_id(out.collected())
 
 
