@@ -24,12 +24,12 @@ from ingest.kafka_sink import KafkaSink, SinkError, on_done
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
 from ingest.spool import Position, Spool, SpoolFullError
+from ingest.spool_drain import Sent, count, wait_for
 
 log = logging.getLogger(__name__)
 
 _OPEN_TIMEOUT_S = 5.0
 _DRAIN_FRAMES = 128
-_SPOOL_MEANWHILE_S = 0.2
 _CHUNK_BYTES = 8 * 1024 * 1024
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.25, 3.0
 
@@ -221,6 +221,7 @@ class Delivery:
     async def _renew(self) -> bool:
         """A new producer; what the old one still held counts for nothing from here on."""
         self._producers += 1
+        self._failure = None
         before = self._told
         opened = await self._sink.open(_OPEN_TIMEOUT_S)
         self._told = self._sink.trouble
@@ -292,39 +293,14 @@ class Delivery:
                 await asyncio.to_thread(self._spool.forget_rest)
             self._report_spool()
             return False
-        sent: list[tuple[OutFrame, asyncio.Future[object]]] = []
+        sent: Sent = []
         for _, frame in batch:
             if not self._custody.has(frame.topic, frame.partition, frame.header):
                 sent.append((frame, await self._sink.send(frame, self._settings.deliver_deadline_s)))
-        await self._drained(sent)
+        await wait_for(sent, self._settings.deliver_deadline_s, self._spool_waiting)
+        count(sent, self._count)
         await self._release(batch)
         return True
-
-    async def _drained(self, sent: list[tuple[OutFrame, asyncio.Future[object]]]) -> None:
-        """Wait until Kafka has all of them; what comes meanwhile goes to disk behind them."""
-        ends = time.monotonic() + self._settings.deliver_deadline_s
-        waiting = {future for _, future in sent}
-        failed = False
-        while waiting and not failed and time.monotonic() < ends:
-            done, waiting = await asyncio.wait(
-                waiting, timeout=_SPOOL_MEANWHILE_S, return_when=asyncio.FIRST_EXCEPTION
-            )
-            failed = any(future.cancelled() or future.exception() is not None for future in done)
-            if waiting:
-                await self._spool_waiting()
-        stopped: set[tuple[str, int]] = set()  # a partition's acknowledgements count in order, up to the first that is missing
-        failure: SinkError | None = None
-        for frame, future in sent:
-            if not future.done():
-                failure = failure or SinkError("deadline", "no acknowledgement while draining the spool")
-            elif future.cancelled() or (error := future.exception()) is not None:
-                failure = SinkError("refused", "cancelled" if future.cancelled() else f"{type(error).__name__}: {error}")
-            elif (frame.topic, frame.partition) not in stopped:
-                self._count(frame, int(getattr(future.result(), "offset", -1)))
-                continue
-            stopped.add((frame.topic, frame.partition))
-        if failure is not None:
-            raise failure
 
     async def _release(self, batch: list[tuple[Position, OutFrame]]) -> None:
         await asyncio.to_thread(self._spool.release, batch[-1][0], len(batch))

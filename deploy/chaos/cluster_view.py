@@ -1,6 +1,7 @@
 """What a cluster of brokers says of itself: who leads a partition, which copies are in sync, who coordinates a group."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,7 @@ from ingest.contract.topics import Topics
 TOPICS = Topics()
 _OFFSETS = "__consumer_offsets"
 _ASKED = (TOPICS.readings, TOPICS.dead_letters, TOPICS.custody, _OFFSETS)
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every try at a dead broker
 _ANSWER_BUDGET_S = 30.0
 _REQUEST_MS = 3_000
 _LOOK_AGAIN_S = 0.25

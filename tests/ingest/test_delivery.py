@@ -134,6 +134,24 @@ async def test_silence_past_the_deadline_is_answered_by_a_new_producer_and_late_
     assert one.custody.now.acked_kafka == 40
 
 
+async def test_a_cluster_that_gives_a_new_producer_and_takes_nothing_is_away_too(bench: MakeBench) -> None:
+    one = bench(FakeSink(mode="silent"))
+    one.put()
+    await until(lambda: one.safe == [0])  # on disk: the first producer had its deadline
+    opened = one.sink.opened
+    for number in range(1, 6):
+        one.put()
+        await until(lambda last=number: last in one.safe)  # type: ignore[misc]  # and not once in a deadline
+    assert one.sink.opened - opened <= 3
+    asked = [frame.header.seq for frame, _ in one.sink.held]
+    assert asked == [0] * len(asked), "one frame is enough to ask with"
+    one.sink.mode = "ack"
+    await until(lambda: one.spool.empty)
+    assert one.safe == [0, 1, 2, 3, 4, 5]
+    assert one.stored(0) == one.stored(1) == [0, 1, 2, 3, 4, 5]
+    assert one.custody.now.acked_kafka == 120
+
+
 async def test_frames_go_to_the_spool_while_kafka_is_away_and_new_ones_go_behind_them(bench: MakeBench) -> None:
     one = bench(FakeSink(mode="away"))
     for _ in range(3):
