@@ -119,7 +119,8 @@ async def create_topics(kafka: KafkaSettings | str, prefix: str = "city", partit
     """Create the topics that are missing, with their settings; returns their names. `kafka` may be a bare bootstrap address.
 
     Raises:
-        UserError: no broker answers, or a topic has another number of partitions than the settings say (its series would change partition).
+        UserError: no broker answers, fewer brokers than copies are asked for, or a topic has another number of partitions than the settings
+            say (its series would change partition) or fewer copies.
     """
     settings = (
         kafka
@@ -137,26 +138,54 @@ async def create_topics(kafka: KafkaSettings | str, prefix: str = "city", partit
         ) from None
     try:
         specs = settings.topics.specs(partitions=settings.partitions)
-        missing = await _missing(admin, specs)
+        missing = await _missing(admin, specs, settings)
         if missing:
+            await _refuse_too_few_brokers(admin, settings)
             await _create(admin, missing, settings)
         return [spec.name for spec in missing]
+    except (KafkaError, TimeoutError) as error:
+        raise UserError(
+            f"Kafka at {settings.bootstrap} did not answer about its topics ({str(error) or type(error).__name__}); "
+            "run `citynerve migrate` again",
+            exit_code=EXIT_TROUBLE,
+        ) from error
     finally:
         await admin.close()
 
 
-async def _missing(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> list[TopicSpec]:
+async def _missing(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], settings: KafkaSettings) -> list[TopicSpec]:
     existing = set(await admin.list_topics())
     present = [spec for spec in specs if spec.name in existing]
     described = await admin.describe_topics([spec.name for spec in present]) if present else []
-    found = {topic["topic"]: len(topic["partitions"]) for topic in described}
+    found = {topic["topic"]: topic["partitions"] for topic in described}
     for spec in present:
-        if found[spec.name] != spec.partitions:
+        partitions = found[spec.name]
+        if len(partitions) != spec.partitions:
             raise UserError(
-                f"topic {spec.name} has {found[spec.name]} partitions but the settings ask for {spec.partitions}; a device's series belong "
+                f"topic {spec.name} has {len(partitions)} partitions but the settings ask for {spec.partitions}; a device's series belong "
                 "to one partition, so the number cannot change: set [kafka] partitions back, or choose another topic_prefix"
             )
+        copies = min((len(partition["replicas"]) for partition in partitions), default=0)
+        if copies < settings.replication_factor:
+            raise UserError(
+                f"topic {spec.name} is kept {_times(copies, 'time')} but [kafka] replication_factor asks for "
+                f"{settings.replication_factor}; add the copies with kafka-reassign-partitions.sh, or set replication_factor back"
+            )
     return [spec for spec in specs if spec.name not in existing]
+
+
+async def _refuse_too_few_brokers(admin: AIOKafkaAdminClient, settings: KafkaSettings) -> None:
+    brokers = len((await admin.describe_cluster())["brokers"])
+    if brokers < settings.replication_factor:
+        raise UserError(
+            f"[kafka] replication_factor is {settings.replication_factor} but the cluster at {settings.bootstrap} has "
+            f"{_times(brokers, 'broker')}; start the others, or set replication_factor to what the cluster can keep",
+            exit_code=EXIT_TROUBLE,
+        )
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 async def _create(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], settings: KafkaSettings) -> None:

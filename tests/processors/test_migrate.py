@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.local.stack import LocalStack
+from ingest.contract.broker import KafkaSettings
 from ingest.contract.user_error import UserError
 from processors.commands import migrate as command
 from processors.migrate import Migration, create_topics, migrate, shipped_migrations
@@ -48,6 +49,25 @@ async def test_a_topic_with_another_number_of_partitions_is_refused(stack: Local
     assert await create_topics(stack.kafka_bootstrap, kafka_prefix, 4) == []
     with pytest.raises(UserError, match="has 4 partitions but the settings ask for 5"):
         await create_topics(stack.kafka_bootstrap, kafka_prefix, 5)
+
+
+async def test_more_copies_than_the_cluster_has_brokers_are_refused(stack: LocalStack) -> None:
+    kafka = KafkaSettings(bootstrap=stack.kafka_bootstrap, topic_prefix="three-copies", replication_factor=3)
+    with pytest.raises(UserError, match=r"replication_factor is 3 but the cluster at 127\.0\.0\.1:\d+ has 1 broker;"):
+        await create_topics(kafka)
+
+
+async def test_a_topic_with_fewer_copies_than_the_settings_ask_for_is_refused(
+    stack: LocalStack, kafka_prefix: str
+) -> None:
+    kafka = KafkaSettings(bootstrap=stack.kafka_bootstrap, topic_prefix=kafka_prefix, replication_factor=2)
+    with pytest.raises(UserError, match=rf"topic {kafka_prefix}\.readings\.v1 is kept 1 time but .* asks for 2"):
+        await create_topics(kafka)
+
+
+async def test_a_broker_of_several_that_does_not_answer_is_passed_over(stack: LocalStack, kafka_prefix: str) -> None:
+    for bootstrap in (f"127.0.0.1:9,{stack.kafka_bootstrap}", f"{stack.kafka_bootstrap}, 127.0.0.1:9"):
+        assert await create_topics(bootstrap, kafka_prefix, 4) == []
 
 
 async def test_topics_have_their_settings(stack: LocalStack, kafka_prefix: str) -> None:
