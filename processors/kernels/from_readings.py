@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
 from processors.kernels import sketch, sketch_bytes, special
-from processors.kernels.moments import moments_of_runs
+from processors.kernels.moments import extremes_and_moments
 from processors.kernels.ordering import run_lengths
 from processors.kernels.packing import FLAGGED_MARK, LATE_MARK, marked
 
@@ -53,8 +53,7 @@ def rows_of(readings: OrderedReadings, before: FloatArray | None, starts: IndexA
     values = readings.value
     lengths = run_lengths(starts, n)
     ends = starts + lengths - 1
-    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-    mean, std = moments_of_runs(values, starts, lengths, (low, high))
+    low, high, mean, std = extremes_and_moments(values, starts, lengths)
     ranked = sketch.rank_runs(values, starts, lengths)
     p50, p95, p99 = ranked.quantiles(PERCENTS, low, high)
     flagged = _count_marked(readings.code, FLAGGED_MARK, starts)

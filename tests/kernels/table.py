@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.kernels import special
-from processors.kernels.moments import moments_of_runs
+from processors.kernels.moments import extremes_and_moments
 from processors.kernels.ordering import run_lengths
 from processors.kernels.sketch import quantiles, sketch_runs
 from tests.kernels import references
@@ -51,11 +51,11 @@ def _extremes(values: FloatArray, starts: IndexArray) -> tuple[FloatArray, Float
 
 
 def _mean(values: FloatArray, starts: IndexArray) -> FloatArray:
-    return moments_of_runs(values, starts, run_lengths(starts, len(values)), _extremes(values, starts))[0]
+    return extremes_and_moments(values, starts, run_lengths(starts, len(values)))[2]
 
 
 def _std(values: FloatArray, starts: IndexArray) -> FloatArray:
-    return moments_of_runs(values, starts, run_lengths(starts, len(values)), _extremes(values, starts))[1]
+    return extremes_and_moments(values, starts, run_lengths(starts, len(values)))[3]
 
 
 def _quantile(percent: int) -> Callable[[FloatArray, IndexArray], FloatArray]:
