@@ -44,7 +44,9 @@ def _of_short_runs(values: FloatArray, starts: IndexArray, lengths: IndexArray) 
     most = int(lengths.max())
     beyond = None
     if len(values) == most * len(starts):
-        table = np.ascontiguousarray(values.reshape(-1, most).T)
+        table = np.array(
+            values.reshape(-1, most).T, order="C"
+        )  # a copy also where one run or one row is contiguous as it is
     else:
         place = np.arange(most)[:, None]
         beyond = place >= lengths  # filled with the run's last value
