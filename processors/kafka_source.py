@@ -142,7 +142,7 @@ class KafkaSource:
         found: dict[TopicPartition, list[ConsumerRecord]] = {}
         for (topic, number), offset in list(self._next.items()):
             partition = TopicPartition(topic, number)
-            async with asyncio.timeout(_REQUEST_BUDGET_S):
+            async with _deadline():
                 stretch = await read_to_damage(self._consumer, partition, offset)
             if generation != self.generation:
                 return {}

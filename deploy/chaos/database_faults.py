@@ -1,14 +1,18 @@
-"""Faults of the database: connections ended, a lock held, and an earlier state put back."""
+"""Faults of the database: connections ended, a lock held, an earlier state put back, its disk full."""
 
 import asyncio
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
+import psutil
 
 from deploy.chaos.arena import Arena
-from deploy.chaos.waits import pause
+from deploy.chaos.small_disk import SmallDisk
+from deploy.chaos.waits import pause, until
 from deploy.local.trouble import Trouble
 
 _COPY_BUDGET_S = 120
@@ -16,6 +20,9 @@ _TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name LIKE 'citynerve%' AND state <> 'idle' AND pid <> pg_backend_pid()
 """
+_REFUSED = "SELECT count(*) FROM city.dead_letters WHERE reason = 'refused_by_database'"
+_RESTARTS = 'citynerve_processor_restarts_total{reason="%s"}'
+_FULL_BUDGET_S = 60.0
 _LOCK = "LOCK TABLE city.offsets IN ACCESS EXCLUSIVE MODE"
 
 
@@ -82,3 +89,73 @@ class RestoreEarlier:
         copy.rename(data)
         arena.over()
         arena.start("postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class FullPostgresDisk:
+    """PostgreSQL's data on a small file system that something else fills. COPY is refused first; where the WAL cannot grow
+    either, PostgreSQL ends itself, and is started again when there is room, as its supervisor would.
+    """
+
+    spare_bytes: int = 96 * 1024 * 1024
+    full_s: float = 12.0
+
+    def __call__(self, arena: Arena) -> None:
+        data = arena.stack.place.data("postgres")
+        refused = asyncio.run(_count(arena.dsn, _REFUSED))
+        arena.terminate("postgres")
+        size = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
+        if size > psutil.virtual_memory().available // 2:
+            arena.start("postgres")
+            raise Trouble(
+                f"the database's {size >> 20} MB do not fit into memory, where the small file system would be"
+            )
+        with SmallDisk(arena.folder / "postgres-disk", size + self.spare_bytes) as disk:
+            _move(data, disk.path / "postgres")
+            data.symlink_to(disk.path / "postgres")
+            try:
+                arena.start("postgres")
+                self._full(arena, disk)
+            finally:
+                arena.terminate("postgres")
+                data.unlink()
+                _move(disk.path / "postgres", data)
+                arena.start("postgres")
+        if asyncio.run(_count(arena.dsn, _REFUSED)) != refused:
+            raise Trouble("readings became dead letters because the disk was full")
+
+    def _full(self, arena: Arena, disk: SmallDisk) -> None:
+        until(lambda: _caught_up(arena), _FULL_BUDGET_S, "the processor caught up")
+        before = {reason: arena.metric("process", _RESTARTS % reason) for reason in ("database", "internal")}
+        ends_s = time.monotonic() + self.full_s
+        while time.monotonic() < ends_s:
+            disk.fill()  # again and again: what it removes itself must not help it
+            pause(0.3)
+        if arena.metric("process", _RESTARTS % "database") == before["database"]:
+            raise Trouble(f"PostgreSQL worked on with {disk.free_bytes} bytes free; nothing was tested")
+        if arena.metric("process", _RESTARTS % "internal") != before["internal"]:
+            raise Trouble("the processor took the full disk for a mistake of its own")
+        disk.relieve()
+        arena.over()
+        if "postgres" not in arena.stack.records:
+            arena.start("postgres")
+        until(lambda: _caught_up(arena), _FULL_BUDGET_S, "the processor caught up")
+
+
+def _caught_up(arena: Arena) -> bool:
+    lag_s = arena.metric("process", "citynerve_processor_lag_seconds")
+    return lag_s is not None and lag_s < 1
+
+
+def _move(data: Path, to: Path) -> None:
+    """With `cp`, which keeps the owner: he is another user where we are root."""
+    subprocess.run(["cp", "-a", str(data), str(to)], check=True, timeout=_COPY_BUDGET_S)
+    shutil.rmtree(data)
+
+
+async def _count(dsn: str, query: str) -> int:
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        return int(await connection.fetchval(query))
+    finally:
+        await connection.close(timeout=10)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from deploy.chaos.arena import EDGES, SERVERS, SERVICES, Arena
 from deploy.chaos.cluster_arena import ClusterArena
 from deploy.chaos.cluster_faults import BelowInSync, KillBroker, KillLeaderDuringFreeze, KillTwoOfThree, Roll
-from deploy.chaos.database_faults import HoldLock, RestoreEarlier, TerminateBackends
+from deploy.chaos.database_faults import FullPostgresDisk, HoldLock, RestoreEarlier, TerminateBackends
 from deploy.chaos.disk_faults import DamagedSegment, FlippedSegment, FullSpoolDisk, TornSegment
 from deploy.chaos.line_faults import UnderWeather
+from deploy.chaos.log_faults import FlippedFrames, FlippedKafkaLog
 from deploy.chaos.process_faults import (
     Freeze,
     FullSpool,
@@ -97,9 +98,12 @@ def _disk_faults() -> dict[str, Fault]:
         "full-spool-disk": Fault(
             "Kafka away and the spool's file system full, the gateway killed and started on it", FullSpoolDisk()
         ),
+        "full-postgres-disk": Fault("PostgreSQL's file system full, room again after a while", FullPostgresDisk()),
         "torn-segment": Fault("Kafka away, the gateway killed in the middle of a write, three times", TornSegment()),
         "flipped-segment": Fault("a bit flipped in each of four records of the spool", FlippedSegment()),
         "damaged-segment": Fault("a record of the spool damaged beyond mending", DamagedSegment()),
+        "flipped-kafka-log": Fault("a bit flipped in a batch on Kafka's disk before it is read", FlippedKafkaLog()),
+        "flipped-frame": Fault("damaged copies of frames written between the gateway's", FlippedFrames()),
     }
 
 

@@ -57,20 +57,20 @@ async def read_to_damage(consumer: AIOKafkaConsumer, partition: TopicPartition, 
 def stretch(data: bytes, partition: TopicPartition, offset: int, highwater: int) -> Stretch:
     """Fetched bytes taken apart; `highwater` is where the partition ends."""
     good_from = good_until = 0
-    for start, end, first, following in _batches(data):
+    for start, end, first, following in batches(data):
         if following <= offset:
             good_from = good_until = end
             continue
         if not _is_whole(data[start:end]):
             # the header is a part of what is checked: the next batch says better where this one ends
-            behind = next((base for _, _, base, _ in _batches(data[end:])), min(following, highwater))
+            behind = next((base for _, _, base, _ in batches(data[end:])), min(following, highwater))
             return Stretch(_records(data[good_from:good_until], partition, offset), (max(first, offset), behind - 1))
         good_until = end
     return Stretch(_records(data[good_from:good_until], partition, offset))
 
 
-def _batches(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """(start, end, first offset, next offset) of each batch that is there whole; a fetch may end in the middle of one."""
+def batches(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """(start, end, first offset, next offset) of each batch that is there whole; a fetch, or a file, may end in the middle of one."""
     start = 0
     while start + _BATCH.size <= len(data):
         base, length, _, _, _, _, last_delta = _BATCH.unpack_from(data, start)
