@@ -111,18 +111,17 @@ async def only_the_owner_moves_from_where_it_stands(to: Any, at: Sessions) -> No
     assert await at.rows([taken], "owner, owner_name, next_offset") == [(owner, "B", 7)]
     (claimed,) = await at.rows([taken], "updated_at")
     assert claimed > before
-    for connection, token, moves in (
-        (at.a, former, {taken: (7, 9)}),
-        (at.a, former, {taken: (7, 9), kept: (5, 6)}),
-        (at.b, owner, {taken: (5, 9)}),
-        (at.b, owner, {taken: (8, 9)}),
-        (at.b, owner, {taken: (7, 9), (topic, 2): (0, 1)}),
+    for connection, token, moves, lost in (
+        (at.a, former, {taken: (7, 9)}, "/0"),
+        (at.a, former, {taken: (7, 9), kept: (5, 6)}, "/0"),
+        (at.b, owner, {taken: (5, 9)}, "/0"),
+        (at.b, owner, {taken: (8, 9), kept: (5, 6)}, f"/0, {topic}/1"),
+        (at.b, owner, {taken: (7, 9), (topic, 2): (0, 1)}, "/2"),
     ):
         with pytest.raises(FencedError) as fenced:
             async with connection.transaction():
                 await to.fence(connection, token, moves)
-        named = f"{topic}/{2 if len(moves) == 2 and token == owner else 0}"
-        assert str(fenced.value) == f"no longer the owner of {named}"
+        assert str(fenced.value) == f"no longer the owner of {topic}{lost}"
         assert await at.rows([taken, kept]) == [7, 5]
     async with at.b.transaction():
         await to.fence(at.b, owner, {taken: (7, 9)})
