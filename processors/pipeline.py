@@ -67,6 +67,7 @@ class Session:
         self._failure: Exception | None = None
         self._progress_at = time.monotonic()
         self._shown_at = 0.0
+        self._showing: asyncio.Task[None] | None = None
         self.commits = 0
 
     @property
@@ -91,6 +92,8 @@ class Session:
             if self._connection is not None:
                 self._connection.terminate()
             self._metrics.owned.set(0)
+            if self._showing is not None:
+                self._showing.cancel()
             await self._source.close(leave=leave, budget_s=self._settings.stop_budget_s / 2)
 
     async def _work(self, stop: asyncio.Event) -> None:
@@ -139,9 +142,12 @@ class Session:
         if frames.spans or not any(self._lag(partition) for partition in checkpoint.owned):
             self._progress_at = time.monotonic()
         self._show(checkpoint)
-        if time.monotonic() - self._shown_at > _SHOW_OFFSETS_S:
+        if time.monotonic() - self._shown_at > _SHOW_OFFSETS_S and (self._showing is None or self._showing.done()):
             self._shown_at = time.monotonic()
-            await self._show_offsets({partition: owned.next_offset for partition, owned in checkpoint.owned.items()})
+            # beside the work: waited for, it held every batch up while the group had lost its coordinator
+            self._showing = asyncio.create_task(
+                self._show_offsets({partition: owned.next_offset for partition, owned in checkpoint.owned.items()})
+            )
 
     async def _show_offsets(self, offsets: dict[Partition, int]) -> None:
         if not offsets:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from deploy.local.stack import LocalStack
 from ingest.contract.reading import Reading
@@ -200,3 +201,24 @@ async def test_partitions_move_between_processors_that_come_and_go(city: City, t
         await city.caught_up()
     await assert_nothing_lost_or_doubled(city, readings)
     await assert_windows_equal_reference(city, readings)
+
+
+async def test_a_group_without_its_coordinator_holds_no_batch_up(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    async def unanswered(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(AIOKafkaConsumer, "commit", unanswered)
+    monkeypatch.setattr("processors.pipeline._SHOW_OFFSETS_S", 0.0)
+    readings = some_readings(devices=2, minutes=20)
+    records = city.gateway().frames(readings, size=len(readings) // 8)
+    async with city.processor():
+        await city.send(records[:1])
+        await city.caught_up()
+        for record in records[1:]:
+            await city.send([record])
+            await city.caught_up(budget_s=5)
+    assert asked == 1, "one question at a time"
