@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from deploy.local.stack import LocalStack
 from deploy.local.trouble import Trouble
-from tests.benchmarks import database, gateway, kernels, processor, whole_way
+from tests.benchmarks import database, gateway, kernels, latency, processor, recovery, whole_way
 from tests.benchmarks.contest import Row
 from tests.benchmarks.libraries import provide
 from tests.benchmarks.report import Report
@@ -25,6 +25,8 @@ WITH_SERVERS: dict[str, Callable[[LocalStack, Size], Iterator[Row]]] = {
     "database": database.run,
     "processor": processor.run,
     "whole_way": whole_way.run,
+    "latency": latency.run,
+    "recovery": recovery.run,
 }
 ALONE: dict[str, Callable[[Size], Iterator[Row]]] = {"kernels": kernels.run}
 

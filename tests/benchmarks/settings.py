@@ -10,7 +10,7 @@ LEAST_RUNS = 5
 @dataclass(frozen=True)
 class Size:
     """Rounds that count, and what each holds: messages of a gateway (`way_`: of ours on the whole way), rows of a batch, readings of
-    the processor, readings of the kernels, values of the sketch."""
+    the processor, probes of the latency, seconds of load in the backlog, readings of the kernels, values of the sketch."""
 
     runs: int = LEAST_RUNS
     singles: int = 20_000
@@ -19,6 +19,8 @@ class Size:
     way_packs: int = 50_000
     rows: int = 50_000
     processed: int = 1_000_000
+    probes: int = 100
+    backlog_s: int = 600
     readings: int = 10_000_000
     values: int = 300_000
 
@@ -32,6 +34,8 @@ class Size:
             self.way_packs // 10,
             self.rows // 10,
             self.processed // 10,
+            self.probes // 2,
+            self.backlog_s // 10,
             self.readings // 10,
             self.values // 10,
         )
