@@ -1,4 +1,4 @@
-"""What a spool does at its edges, found by mutation (docs/mutation.md): caps met exactly, all kinds of damage together, steps that come twice."""
+"""What a spool does at its edges, found by mutation (docs/mutation.md): caps met exactly, all kinds of damage at once, repeated steps."""
 
 from __future__ import annotations
 
