@@ -25,6 +25,7 @@ from control_center.api.parameters import refuse_unknown_parameters
 from control_center.guard import Guard
 from control_center.live import LiveTail
 from control_center.metrics import ControlMetrics
+from control_center.neighbours import Neighbours
 from control_center.parts import Parts
 from control_center.queries import Queries
 from control_center.settings import ControlSettings
@@ -116,11 +117,13 @@ async def _open_parts(config: ControlConfig, metrics: ControlMetrics, failed: as
             ring=control.sse_ring,
             max_clients=control.sse_max_clients,
         )
+        neighbours = Neighbours(control.gateways, control.processors, metrics)
         status = StatusSampler(
             own,
             live,
             hub,
             metrics,
+            neighbours=neighbours,
             topic=config.kafka.topics.readings,
             stale_after_intervals=control.stale_after_intervals,
         )
@@ -141,6 +144,7 @@ async def _open_parts(config: ControlConfig, metrics: ControlMetrics, failed: as
             "live tail": live.run(),
             "live priming": live.prime(),
             "status": status.run(),
+            "neighbours": neighbours.run(),
             "alarm feed": feed.run(),
             "alarm stages": stages.run(),
         }

@@ -18,7 +18,7 @@ from aiokafka.structs import ConsumerRecord
 from control_center.api.payloads import LiveItem
 from control_center.live_values import LatestValues
 from control_center.metrics import ControlMetrics
-from control_center.queries import DATABASE_AWAY, Queries
+from control_center.queries import DATABASE_AWAY, RETRY_GATEWAY, Queries
 from control_center.rows import CursorRow
 from ingest.contract.broker import KafkaSettings
 from ingest.contract.damaged_log import CorruptRecordException, read_to_damage
@@ -31,6 +31,8 @@ _POLL_MS: Final = 250
 _PRIME_RETRY_S: Final = 5.0
 _RETRY_S: Final = (0.5, 1.0, 2.0, 5.0)
 _APPEND_TIMES: Final = 50_000
+_PROBE_AFTER_S: Final = 3.0
+_PROBE_TIMEOUT_S: Final = 5.0
 
 
 class PartitionTail:
@@ -84,9 +86,11 @@ class LiveTail:
                     await self._position(consumer)
                     self._positioned.set()
                     self.problem, attempt = None, 0
+                    self._metrics.waiting.set("kafka", waits=False)
                     await self._follow(consumer)
             except Exception as error:  # whatever Kafka or the database does, the page must live on and say so
                 self.problem = f"cannot follow {self._topic}: {error!r}"
+                self._metrics.waiting.set("kafka", waits=True)
                 self._metrics.live_restarts.inc()
                 if attempt == 0:
                     _log.warning(
@@ -135,6 +139,8 @@ class LiveTail:
             consumer.seek(where, tail.end)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        loop = asyncio.get_running_loop()
+        heard_at = loop.time()
         while True:
             try:
                 found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=200)
@@ -143,11 +149,22 @@ class LiveTail:
                 continue
             for where, records in found.items():
                 await self._show(self._partitions[where.partition], records)
+            if found:
+                heard_at = loop.time()
+            elif loop.time() - heard_at > _PROBE_AFTER_S:
+                await self._probe(consumer)
+                heard_at = loop.time()
+
+    async def _probe(self, consumer: AIOKafkaConsumer) -> None:
+        """No records come both where there are none and where Kafka is gone: only a question tells them apart."""
+        with self._metrics.waiting.during("kafka"):
+            async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                await consumer.end_offsets([TopicPartition(self._topic, 0)])
 
     async def _show(self, tail: PartitionTail, records: Sequence[ConsumerRecord]) -> None:
         for record in records:
             tail.see(record.offset, record.timestamp)
-            self._take(record.value)
+            self._take(record.value, record.headers)
             await asyncio.sleep(0)  # a long backlog must not hold up requests
 
     async def _pass_damage(self, consumer: AIOKafkaConsumer) -> None:
@@ -162,9 +179,13 @@ class LiveTail:
                 self._metrics.live_bad_frames.inc()
             consumer.seek(where, tail.end)
 
-    def _take(self, body: bytes | None) -> None:
+    def _take(self, body: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         try:
-            self.values.update(decode_readings(body or b""))
+            frame = decode_readings(body or b"")
+            self.values.update(frame)
+            gateway = dict(headers).get("gateway", b"").decode("utf-8", "replace")
+            if gateway not in {"", RETRY_GATEWAY}:
+                self.values.note_gateway(frame.devices, gateway)
             self._metrics.live_frames.inc()
         except FrameError as error:
             self._metrics.live_bad_frames.inc()

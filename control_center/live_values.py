@@ -57,9 +57,19 @@ class LatestValues:
         self._mark = np.zeros(256, np.int64)
         self._dirty = np.zeros(256, np.bool_)
         self.left_out = 0
+        self._gateway_of: dict[str, str] = {}
 
     def __len__(self) -> int:
         return self._size
+
+    def note_gateway(self, devices: Sequence[str], gateway: str) -> None:
+        """These devices sent through this gateway."""
+        if len(self._gateway_of) < MAX_DEVICES:
+            self._gateway_of.update(dict.fromkeys(devices, gateway))
+
+    def gateway_of(self, device: str) -> str | None:
+        """The gateway a device last sent through; None where none of its frames has been seen yet."""
+        return self._gateway_of.get(device)
 
     def prime(self, rows: Iterable[LatestValue]) -> None:
         """Stored values as a first content; newer ones already here stay."""

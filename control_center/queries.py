@@ -15,6 +15,7 @@ from control_center.rows import (
     CursorRow,
     DeadLetterRow,
     Device,
+    GatewayWord,
     LastValue,
     LatestValue,
     LedgerAudit,
@@ -264,8 +265,14 @@ class Queries:
             ),
             active_alarms=json.loads(record["alarms"]),
             devices=record["devices"],
+            gateways=tuple(
+                GatewayWord(row["gateway"], datetime.fromisoformat(row["at"]), row["spooled"])
+                for row in json.loads(record["gateways"])
+            ),
         )
 
+
+RETRY_GATEWAY: Final = "retry"  # retried dead letters come again under this name; no gateway bears it
 
 _TOTALS = ", ".join(f"coalesce(sum({field.name}), 0)::bigint AS {field.name}" for field in fields(LedgerTotals))
 _AUDIT = ", ".join(
@@ -287,5 +294,8 @@ SELECT (SELECT to_json(t) FROM (SELECT {_TOTALS} FROM city_view.ledger) t)::text
         FROM city.offsets WHERE topic = $1)::text AS cursors,
        (SELECT coalesce(json_object_agg(severity, n), '{{}}')
         FROM (SELECT severity, count(*) AS n FROM city.alarms WHERE state <> 'cleared' GROUP BY severity) a)::text AS alarms,
-       (SELECT count(*) FROM city.devices)::int AS devices
+       (SELECT count(*) FROM city.devices)::int AS devices,
+       (SELECT coalesce(json_agg(w), '[]')
+        FROM (SELECT gateway, max(at) AS at, sum(spooled)::bigint AS spooled FROM city.gateway_statements
+              WHERE gateway <> '{RETRY_GATEWAY}' GROUP BY gateway ORDER BY gateway) w)::text AS gateways
 """

@@ -196,6 +196,15 @@ class CursorRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayWord:
+    """The last statement of a gateway that reached the database: when it was made, and how many readings its spool held."""
+
+    gateway: str
+    at: datetime
+    spooled: int
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Everything the status line needs, read in one query; the audit is applied to the totals."""
 
@@ -204,6 +213,7 @@ class Overview:
     cursors: tuple[CursorRow, ...]
     active_alarms: dict[str, int]
     devices: int
+    gateways: tuple[GatewayWord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

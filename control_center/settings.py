@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 class ControlSettings(BaseModel):
     """Section [control].
 
+    `gateways` and `processors`: name -> address of the status page of each, so that the page can say who waits for whom.
     An empty `alertmanager_url` or `prometheus_url` switches that link off. `rules_file` empty means the rules that come with CityNerve.
     `max_range_days` bounds one request for readings or 1-minute windows; coarser windows may span ten (15m) or a hundred (1h, 1d)
     times that.
@@ -24,6 +25,8 @@ class ControlSettings(BaseModel):
     allowed_hosts: tuple[str, ...] = ()
     prometheus_url: str = "http://127.0.0.1:29090"
     alertmanager_url: str = "http://127.0.0.1:29094"
+    gateways: dict[str, str] = Field(default_factory=lambda: {"gw-1": "http://127.0.0.1:28081"})
+    processors: dict[str, str] = Field(default_factory=lambda: {"processor-1": "http://127.0.0.1:28082"})
     rules_file: Path | None = None
     database_pool: int = Field(4, ge=1, le=50)
     statement_timeout_ms: int = Field(5000, ge=100, le=60_000)
@@ -43,10 +46,12 @@ class ControlSettings(BaseModel):
     @field_validator("alertmanager_url", "prometheus_url", "public_url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
-            raise ValueError(f"{url!r} is not an http:// or https:// address, e.g. http://127.0.0.1:29094 (empty: off)")
-        return url.rstrip("/")
+        return _address(url, "http://127.0.0.1:29094 (empty: off)") if url else ""
+
+    @field_validator("gateways", "processors")
+    @classmethod
+    def _are_http(cls, addresses: dict[str, str]) -> dict[str, str]:
+        return {name: _address(url, "http://127.0.0.1:28081") for name, url in addresses.items()}
 
     @field_validator("rules_file", mode="before")
     @classmethod
@@ -64,3 +69,10 @@ class ControlSettings(BaseModel):
         if self.http_host in {"127.0.0.1", "::1", "localhost"}:
             return frozenset(loopback | named)
         return frozenset(loopback | named | {self.http_host}) if named else None
+
+
+def _address(url: str, example: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{url!r} is not an http:// or https:// address, e.g. {example}")
+    return url.rstrip("/")

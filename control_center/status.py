@@ -13,11 +13,16 @@ from typing import Final
 import asyncpg
 
 from control_center.api.payloads import StatusItem
+from control_center.catching_up import BacklogWatch, CatchingUp
+from control_center.flow import Facts, chain, draining_bytes
+from control_center.flow_text import FlowItem, flow_item
 from control_center.live import LiveTail
 from control_center.metrics import LEDGER_STATES, SEVERITIES, ControlMetrics
+from control_center.neighbours import Neighbours
 from control_center.queries import DATABASE_AWAY, Queries
 from control_center.rows import LedgerAudit, LedgerTotals, Overview
 from control_center.stream import Hub
+from control_center.texts import Language
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +78,7 @@ class StatusSampler:
         hub: Hub,
         metrics: ControlMetrics,
         *,
+        neighbours: Neighbours,
         topic: str,
         stale_after_intervals: float,
     ) -> None:
@@ -82,21 +88,33 @@ class StatusSampler:
         self._metrics = metrics
         self._topic = topic
         self._stale_after = stale_after_intervals
+        self._neighbours = neighbours
         self._window = RateWindow()
         self._rates = Rates()
+        self._backlog = BacklogWatch()
+        self._catching_up: CatchingUp | None = None
+        self._sampled_at: datetime | None = None
         self.overview: Overview | None = None
         self.problem: str | None = "the database has not been read yet"
 
     async def run(self) -> None:
-        """Sample for ever; a database that is away leaves the last numbers, the problem, and NaN where they would mislead."""
+        """Sample and tell for ever. Telling waits for no sample: a database that hangs must not make the page look dead."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sample(), name="status sample")
+            tasks.create_task(self._tell(), name="status")
+
+    async def _sample(self) -> None:
+        """A database that is away leaves the last numbers, the problem, and NaN where they would mislead."""
         loop = asyncio.get_running_loop()
         turn, said = 0, False
         while True:
             due = loop.time() + INTERVAL_S
             try:
-                if turn % _REGISTER_EVERY == 0:
-                    self._live.values.set_intervals(await self._queries.device_intervals())
-                self._observe(await self._queries.overview(self._topic), loop.time())
+                with self._metrics.waiting.during("database"):
+                    if turn % _REGISTER_EVERY == 0:
+                        self._live.values.set_intervals(await self._queries.device_intervals())
+                    overview = await self._queries.overview(self._topic)
+                self._observe(overview, loop.time())
                 turn, said = turn + 1, False
             except (asyncpg.PostgresError, *DATABASE_AWAY) as error:
                 if not said:  # one line an outage
@@ -107,11 +125,43 @@ class StatusSampler:
             await asyncio.sleep(max(0.05, due - loop.time()))
 
     def _observe(self, overview: Overview, at_s: float) -> None:
-        self.overview, self.problem = overview, None
+        self.overview, self.problem, self._sampled_at = overview, None, datetime.now(UTC)
         self._rates = self._window.add(at_s, overview.totals)
-        status = self.current(datetime.now(UTC))
-        self._set_gauges(overview, status)
-        self._hub.publish_status(status)
+        self._set_gauges(overview, self.current(self._sampled_at))
+
+    async def _tell(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            now = datetime.now(UTC)
+            status = self.current(now)
+            self._catching_up = self._backlog.observe(
+                lag_s=status.lag_s,
+                event_age_s=None if status.watermark is None else (now - status.watermark).total_seconds(),
+                draining_bytes=draining_bytes(self._neighbours.reports("gateway")),
+                at_s=loop.time(),
+            )
+            left_s = None if self._catching_up is None else self._catching_up.left_s
+            self._metrics.catching_up_left_s.set(math.nan if left_s is None else left_s)
+            if self.problem is None or self._sampled_at is not None:
+                self._hub.publish_status(self.current(now))
+            await asyncio.sleep(INTERVAL_S)
+
+    def flow(self, now: datetime, language: Language) -> FlowItem:
+        """Who waits for whom, in one language."""
+        overview, status = self.overview, self.current(now)
+        facts = Facts(
+            now=now,
+            gateways=self._neighbours.reports("gateway"),
+            processors=self._neighbours.reports("processor"),
+            heard=overview.gateways if overview is not None else (),
+            kafka_away_s=self._metrics.waiting.seconds("kafka"),
+            database_away_s=self._metrics.waiting.seconds("database"),
+            lag_s=status.lag_s,
+            catching_up=self._catching_up,
+            devices=overview.devices if overview is not None else None,
+            stale_devices=status.stale_devices,
+        )
+        return flow_item(chain(facts), self._catching_up, now, language)
 
     def current(self, now: datetime) -> StatusItem:
         """The last sample as the API gives it; zeros before the first."""
@@ -130,6 +180,11 @@ class StatusSampler:
             spooled=overview.totals.spooled,
             devices=overview.devices,
             stale_devices=self._live.stale_devices(now, self._stale_after),
+            sampled_at=self._sampled_at,
+            behind_s=None if self._catching_up is None else round(self._catching_up.behind_s, 1),
+            left_s=None
+            if self._catching_up is None or self._catching_up.left_s is None
+            else round(self._catching_up.left_s, 1),
         )
 
     def _set_gauges(self, overview: Overview, status: StatusItem) -> None:

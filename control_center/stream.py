@@ -137,7 +137,11 @@ class Hub:
         while client.alarms:
             number, alarm = client.alarms.popleft()
             parts.append(self._live(client.position, number - 1))
-            parts.append(event_text("alarm", encode(alarm_item(alarm, client.language)), number))
+            parts.append(
+                event_text(
+                    "alarm", encode(alarm_item(alarm, client.language, self._values.gateway_of(alarm.device))), number
+                )
+            )
             client.position = number
         parts.append(self._live(client.position, self._number))
         client.position = self._number

@@ -13,7 +13,7 @@ from control_center.api.parameters import API, AlarmPath, Cursor, Filter, Lang, 
 from control_center.api.payloads import Acknowledgement, AlarmDetail, AlarmItem, JsonResponse, Page, alarm_item
 from control_center.cursors import encode_cursor
 from control_center.parts import Parts
-from control_center.rows import AlarmRow
+from control_center.texts import Language
 from processors.contract.rules import Severity
 
 router = APIRouter(prefix=API, tags=["alarms"])
@@ -46,14 +46,15 @@ async def list_alarms(
         limit=limit + 1, states=_STATES[state], severity=severity, device=device, before=before
     )
     shown, more = cut(rows, limit)
+    gateway_of = parts.live.values.gateway_of
     after = encode_cursor("alarms", shown[-1].raised_at, shown[-1].alarm_id) if more else None
-    return JsonResponse(Page([alarm_item(row, language) for row in shown], after))
+    return JsonResponse(Page([alarm_item(row, language, gateway_of(row.device)) for row in shown], after))
 
 
 @router.get("/alarms/{alarm_id}", response_model=AlarmDetail)
 async def get_alarm(parts: PartsOf, language: Lang, alarm_id: AlarmPath) -> JsonResponse:
     """One alarm with its history."""
-    item = alarm_item(await _alarm(parts, alarm_id), language)
+    item = await _item(parts, alarm_id, language)
     events = await parts.queries.alarm_events(alarm_id)
     return JsonResponse(
         AlarmDetail(**{field.name: getattr(item, field.name) for field in fields(AlarmItem)}, events=events)
@@ -68,11 +69,11 @@ async def acknowledge_alarm(parts: PartsOf, language: Lang, alarm_id: AlarmPath,
         raise ApiError(404, "unknown_alarm", alarm_id=alarm_id)
     if outcome == "cleared":
         raise ApiError(409, "alarm_cleared", alarm_id=alarm_id)
-    return JsonResponse(alarm_item(await _alarm(parts, alarm_id), language))
+    return JsonResponse(await _item(parts, alarm_id, language))
 
 
-async def _alarm(parts: Parts, alarm_id: int) -> AlarmRow:
+async def _item(parts: Parts, alarm_id: int, language: Language) -> AlarmItem:
     rows = await parts.queries.alarms_by_id([alarm_id])
     if not rows:
         raise ApiError(404, "unknown_alarm", alarm_id=alarm_id)
-    return rows[0]
+    return alarm_item(rows[0], language, parts.live.values.gateway_of(rows[0].device))

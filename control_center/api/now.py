@@ -11,6 +11,7 @@ from control_center.api.errors import ApiError
 from control_center.api.parameters import API, Lang, PartsOf
 from control_center.api.payloads import CityItem, JsonResponse, LiveSnapshot, StatusItem
 from control_center.api.sse import EventStream
+from control_center.flow_text import FlowItem
 from control_center.texts import LANGUAGES
 
 router = APIRouter(prefix=API, tags=["live"])
@@ -27,6 +28,12 @@ async def get_live(parts: PartsOf) -> JsonResponse:
 async def get_status(parts: PartsOf) -> JsonResponse:
     """Lag, rates, what is in flight and what is unaccounted for; taken once a second for all callers."""
     return JsonResponse(parts.status.current(datetime.now(UTC)))
+
+
+@router.get("/flow", response_model=FlowItem)
+async def get_flow(parts: PartsOf, language: Lang) -> JsonResponse:
+    """Who waits for whom, from the devices to the database, each hop in a sentence. What nobody has said is unknown, never fine."""
+    return JsonResponse(parts.status.flow(datetime.now(UTC), language))
 
 
 @router.get("/city", response_model=CityItem)

@@ -65,7 +65,10 @@ class DeviceDetail:
 
 @dataclass(frozen=True, slots=True)
 class AlarmItem:
-    """An alarm in one language. `detail`: what raised it (threshold, column, window ...) and, once cleared, what cleared it."""
+    """An alarm in one language. `detail`: what raised it (threshold, column, window ...) and, once cleared, what cleared it.
+
+    `gateway`: through which the device last sent, null where that has not been seen since this service started.
+    """
 
     alarm_id: int
     rule_id: str
@@ -86,6 +89,7 @@ class AlarmItem:
     cleared_value: float | None
     latitude: float | None
     longitude: float | None
+    gateway: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,11 @@ class LiveSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class StatusItem:
-    """The state of the data's way. Rates are averages over the last seconds; null: not known now."""
+    """The state of the data's way. Rates are averages over the last seconds; null: not known now.
+
+    `sampled_at`: of which moment everything is that comes from the database. `behind_s`: a backlog is being worked off, the data
+    lies so far behind; `left_s`: until it does not (null: it does not come closer).
+    """
 
     lag_s: float | None
     watermark: datetime | None
@@ -155,6 +163,9 @@ class StatusItem:
     spooled: int
     devices: int
     stale_devices: int
+    sampled_at: datetime | None = None
+    behind_s: float | None = None
+    left_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +203,7 @@ class Acknowledgement(BaseModel):
     comment: str = Field("", max_length=2000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$")
 
 
-def alarm_item(row: AlarmRow, language: Language) -> AlarmItem:
+def alarm_item(row: AlarmRow, language: Language, gateway: str | None = None) -> AlarmItem:
     """An alarm in one language.
 
     Texts are those of the rule at the moment it raised, so that history does not change with the rules file.
@@ -221,6 +232,7 @@ def alarm_item(row: AlarmRow, language: Language) -> AlarmItem:
         cleared_value=row.cleared_value,
         latitude=row.latitude,
         longitude=row.longitude,
+        gateway=gateway,
     )
 
 

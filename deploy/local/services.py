@@ -42,7 +42,7 @@ def citynerve_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "deploy.cli", *arguments]
 
 
-def stack_settings(ports: Ports, data: Path) -> dict[str, dict[str, str | int]]:
+def stack_settings(ports: Ports, data: Path) -> dict[str, dict[str, str | int | dict[str, str]]]:
     """The settings every command needs to work with the stack, by section; `data` is the stack's data folder."""
     return {
         "mqtt": {"host": HOST, "port": ports.mqtt_port},
@@ -54,6 +54,8 @@ def stack_settings(ports: Ports, data: Path) -> dict[str, dict[str, str | int]]:
             "http_port": ports.control_port,
             "prometheus_url": f"http://{HOST}:{ports.prometheus_port}",
             "alertmanager_url": f"http://{HOST}:{ports.alertmanager_port}",
+            "gateways": {"gw-1": f"http://{HOST}:{ports.ingest_port}"},
+            "processors": {"processor-1": f"http://{HOST}:{ports.processor_port}"},
         },
     }
 
