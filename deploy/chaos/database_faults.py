@@ -23,6 +23,8 @@ WHERE application_name LIKE 'citynerve%' AND state <> 'idle' AND pid <> pg_backe
 _REFUSED = "SELECT count(*) FROM city.dead_letters WHERE reason = 'refused_by_database'"
 _RESTARTS = 'citynerve_processor_restarts_total{reason="%s"}'
 _FULL_BUDGET_S = 60.0
+_WAL_BYTES, _WAL_MESSAGE_BYTES = 4 << 30, 1 << 20
+_WAL_MESSAGE = f"SELECT pg_logical_emit_message(true, 'chaos', repeat('x', {_WAL_MESSAGE_BYTES}))"
 _LOCK = "LOCK TABLE city.offsets IN ACCESS EXCLUSIVE MODE"
 
 
@@ -93,8 +95,8 @@ class RestoreEarlier:
 
 @dataclass(frozen=True, slots=True)
 class FullPostgresDisk:
-    """PostgreSQL's data on a small file system that something else fills. COPY is refused first; where the WAL cannot grow
-    either, PostgreSQL ends itself, and is started again when there is room, as its supervisor would.
+    """PostgreSQL's data on a small file system that something else fills. First COPY is refused; then the WAL cannot grow either,
+    and PostgreSQL ends itself (PANIC). It is started again when there is room, as its supervisor would.
     """
 
     spare_bytes: int = 96 * 1024 * 1024
@@ -135,10 +137,11 @@ class FullPostgresDisk:
             raise Trouble(f"PostgreSQL worked on with {disk.free_bytes} bytes free; nothing was tested")
         if arena.metric("process", _RESTARTS % "internal") != before["internal"]:
             raise Trouble("the processor took the full disk for a mistake of its own")
+        asyncio.run(_use_up_the_wal(arena.dsn))
+        until(lambda: "postgres" not in arena.stack.records, _FULL_BUDGET_S, "PostgreSQL ended for want of WAL")
         disk.relieve()
         arena.over()
-        if "postgres" not in arena.stack.records:
-            arena.start("postgres")
+        arena.start("postgres")
         until(lambda: _caught_up(arena), _FULL_BUDGET_S, "the processor caught up")
 
 
@@ -151,6 +154,19 @@ def _move(data: Path, to: Path) -> None:
     """With `cp`, which keeps the owner: he is another user where we are root."""
     subprocess.run(["cp", "-a", str(data), str(to)], check=True, timeout=_COPY_BUDGET_S)
     shutil.rmtree(data)
+
+
+async def _use_up_the_wal(dsn: str) -> None:
+    """Write WAL and nothing else, until what was set aside for it is used up."""
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        for _ in range(_WAL_BYTES // _WAL_MESSAGE_BYTES):
+            await connection.execute(_WAL_MESSAGE, timeout=10)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        return
+    finally:
+        connection.terminate()
+    raise Trouble(f"PostgreSQL had room for {_WAL_BYTES >> 20} MB of WAL on a full disk; nothing was tested")
 
 
 async def _count(dsn: str, query: str) -> int:

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 
 from deploy.chaos.arena import Arena
 from deploy.chaos.destroyed import destroyed
-from deploy.chaos.waits import pause
+from deploy.chaos.waits import pause, until
 from deploy.local.trouble import Trouble
 from ingest.contract.damaged_log import batches, stretch
 from ingest.contract.frame import FrameError, FrameHeader, decode_readings
@@ -21,6 +21,7 @@ from ingest.contract.topics import Topics
 
 _BACKLOG_S = 6.0
 _BUDGET_S = 30.0
+_DAMAGED = "citynerve_processor_damaged_batches_total"
 _COPIES = 6
 _FLIPS = 8
 _CURSORS = "SELECT partition, next_offset FROM city.offsets WHERE topic = $1"
@@ -60,6 +61,7 @@ class FlippedKafkaLog:
         arena.over()
         arena.start("kafka")
         arena.start("process")
+        until(lambda: arena.metric("process", _DAMAGED) == 1, _BUDGET_S, "the damaged batch met and counted")
 
 
 def _unread_batch(arena: Arena, topic: str, cursors: dict[int, int]) -> tuple[Path, int, int, int]:
