@@ -74,6 +74,7 @@ def _partition(readings: Readings, packing: Packing, counts: IndexArray) -> Iter
     block_of = (np.cumsum(counts) - counts) // _BLOCK
     blocks = int(block_of[-1]) + 1
     block_of = block_of.astype(np.uint8 if blocks <= 1 << 8 else np.uint16 if blocks <= 1 << 16 else np.int64)
+    numbers = np.arange(blocks + 1)
     codes, values, edges = np.empty(n, np.int64), np.empty(n), []
     for begin in range(0, n, _BLOCK):
         chunk = slice(begin, begin + _BLOCK)
@@ -81,7 +82,7 @@ def _partition(readings: Readings, packing: Packing, counts: IndexArray) -> Iter
         order = where.argsort(kind="stable")  # by radix: 8 and 16 bits are what numpy sorts in linear time
         readings.codes(packing, chunk).take(order, out=codes[chunk], mode="clip")  # "raise" would write a copy first
         readings.value[chunk].take(order, out=values[chunk], mode="clip")
-        edges.append([begin, *(np.cumsum(np.bincount(where, minlength=blocks)) + begin).tolist()])
+        edges.append((where.take(order).searchsorted(numbers) + begin).tolist())
     for block in range(blocks):
         pieces = [slice(edge[block], edge[block + 1]) for edge in edges]
         if any(piece.start < piece.stop for piece in pieces):

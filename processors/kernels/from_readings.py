@@ -56,7 +56,7 @@ def rows_of(readings: OrderedReadings, before: FloatArray | None, starts: IndexA
     low, high, mean, std = extremes_and_moments(values, starts, lengths)
     ranked = sketch.rank_runs(values, starts, lengths)
     p50, p95, p99 = ranked.quantiles(PERCENTS, low, high)
-    flagged = _count_marked(readings.code, FLAGGED_MARK, starts)
+    flagged = _count_marked(readings.code, FLAGGED_MARK, ends)
     special_of, sum_sin, sum_cos = _special(values, before, starts, heads.kind)
     count = lengths.astype(np.int32)
     return WindowRows(
@@ -75,7 +75,7 @@ def rows_of(readings: OrderedReadings, before: FloatArray | None, starts: IndexA
         special=special_of,
         expected=heads.expected,
         valid=count - flagged,
-        late=_count_marked(readings.code, LATE_MARK, starts),
+        late=_count_marked(readings.code, LATE_MARK, ends),
         flagged=flagged,
         revision=np.zeros(len(starts), np.int32),
         first_time_us=readings.time_us[starts],
@@ -86,11 +86,13 @@ def rows_of(readings: OrderedReadings, before: FloatArray | None, starts: IndexA
     )
 
 
-def _count_marked(code: Int64Array, mark: int, starts: IndexArray) -> npt.NDArray[np.int32]:
+def _count_marked(code: Int64Array, mark: int, ends: IndexArray) -> npt.NDArray[np.int32]:
+    """Marked readings of each run; `ends` are the positions of their last readings."""
     hit = marked(code, mark)
     if not hit.any():
-        return np.zeros(len(starts), np.int32)
-    return np.add.reduceat(hit, starts, dtype=np.int32)
+        return np.zeros(len(ends), np.int32)
+    # 32 bits: cumsum takes 0.3 ns a reading then, and 5 with 64; reduceat 0.9
+    return np.diff(np.cumsum(hit, dtype=np.int32).take(ends), prepend=np.int32(0))
 
 
 def _special(

@@ -49,8 +49,9 @@ def _of_short_runs(values: FloatArray, starts: IndexArray, lengths: IndexArray) 
         )  # a copy also where one run or one row is contiguous as it is
     else:
         place = np.arange(most)[:, None]
-        beyond = place >= lengths  # filled with the run's last value
-        table = values.take(np.minimum(place, lengths - 1) + starts)
+        table = values.take(starts + place, mode="clip")
+        beyond = place >= lengths
+        np.copyto(table, values.take(starts + lengths - 1), where=beyond)  # the run's last value changes no extreme
     low, high = table.min(axis=0), table.max(axis=0)
     held, weights = (low, high), lengths.astype(np.float64)
     scale = _scale(held)
@@ -69,7 +70,7 @@ def _of_short_runs(values: FloatArray, starts: IndexArray, lengths: IndexArray) 
 def _sum_of_columns(table: FloatArray, beyond: npt.NDArray[np.bool_] | None) -> FloatArray:
     """Sums of the columns without what lies `beyond` their runs, added in the order of `np.add.reduceat`."""
     if beyond is not None:
-        table[beyond] = -0.0  # the one number that changes no sum, not even that of -0.0
+        np.copyto(table, -0.0, where=beyond)  # the one number that changes no sum, not even that of -0.0
     first: FloatArray = table[0]
     return first if len(table) == 1 else first + np.add.reduce(table[1:], axis=0)
 

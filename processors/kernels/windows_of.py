@@ -154,7 +154,9 @@ def _before(
 
 
 def _heads(meta: SeriesMeta, series: SeriesArray, length_us: Int64Array | np.int64) -> WindowHeads:
-    whole_intervals = length_us // (meta.interval_s[series].astype(np.int64) * 1_000_000)
+    # floats: both are whole microseconds below 2**53, so a quotient under a whole number is not rounded up to it; and numpy
+    # divides integers one by one
+    whole_intervals = np.floor(length_us / (meta.interval_s[series] * 1e6))
     return WindowHeads(meta.series_id[series], meta.mean_kind[series], np.maximum(whole_intervals, 1).astype(np.int32))
 
 
