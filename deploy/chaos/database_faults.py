@@ -12,7 +12,7 @@ import psutil
 
 from deploy.chaos.arena import Arena
 from deploy.chaos.small_disk import SmallDisk
-from deploy.chaos.waits import pause, until
+from deploy.chaos.waits import NotHere, pause, until
 from deploy.local.trouble import Trouble
 
 _COPY_BUDGET_S = 120
@@ -107,22 +107,21 @@ class FullPostgresDisk:
         refused = asyncio.run(_count(arena.dsn, _REFUSED))
         arena.terminate("postgres")
         size = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
-        if size > psutil.virtual_memory().available // 2:
+        try:
+            if size > psutil.virtual_memory().available // 2:
+                raise NotHere(f"the database's {size >> 20} MB do not fit into memory, where the small file system is")
+            with SmallDisk(arena.folder / "postgres-disk", size + self.spare_bytes) as disk:
+                _move(data, disk.path / "postgres")
+                data.symlink_to(disk.path / "postgres")
+                try:
+                    arena.start("postgres")
+                    self._full(arena, disk)
+                finally:
+                    arena.terminate("postgres")
+                    data.unlink()
+                    _move(disk.path / "postgres", data)
+        finally:
             arena.start("postgres")
-            raise Trouble(
-                f"the database's {size >> 20} MB do not fit into memory, where the small file system would be"
-            )
-        with SmallDisk(arena.folder / "postgres-disk", size + self.spare_bytes) as disk:
-            _move(data, disk.path / "postgres")
-            data.symlink_to(disk.path / "postgres")
-            try:
-                arena.start("postgres")
-                self._full(arena, disk)
-            finally:
-                arena.terminate("postgres")
-                data.unlink()
-                _move(disk.path / "postgres", data)
-                arena.start("postgres")
         if asyncio.run(_count(arena.dsn, _REFUSED)) != refused:
             raise Trouble("readings became dead letters because the disk was full")
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from deploy.chaos.faults import FAULTS
-from deploy.chaos.report_text import destroyed, problems, recovery, summary
+from deploy.chaos.report_text import notes, problems, recovery, summary
 from deploy.chaos.timeline import picture
 from deploy.chaos.trial import Result
 
@@ -64,6 +64,6 @@ def _row(result: Result) -> str:
 
 
 def _trial(number: int, result: Result) -> str:
-    said = "".join(f"<p>{escape(line)}</p>" for line in destroyed(result))
+    said = "".join(f"<p>{escape(line)}</p>" for line in notes(result))
     said += "".join(f'<p class="failed">{escape(problem)}</p>' for problem in problems(result))
     return f"<h2>{number}. {escape(FAULTS[result.fault].description)}</h2>\n{said}{picture(result)}"

@@ -18,7 +18,7 @@ def as_table(results: Sequence[Result]) -> str:
             f"{result.fault:<{width}}{result.readings:>10,}{result.lost:>7,}{result.doubled:>9,}"
             f"{result.unaccounted:>13,}{recovery(result):>12}"
         )
-        lines += [f"  {line}" for line in (*destroyed(result), *problems(result))]
+        lines += [f"  {line}" for line in (*notes(result), *problems(result))]
     return "\n".join(lines) + "\n"
 
 
@@ -27,8 +27,10 @@ def recovery(result: Result) -> str:
     return "-" if result.recovery_s is None else f"{result.recovery_s:.1f}"
 
 
-def destroyed(result: Result) -> list[str]:
-    """What is lost by the fault's own making, in sentences."""
+def notes(result: Result) -> list[str]:
+    """What must be known of figures that are as promised: the fault was not thrown, or what is lost is of its own making."""
+    if result.not_here is not None:
+        return [f"not thrown: {result.not_here}"]
     if not result.destroyed:
         return []
     what = ", ".join(f"{item.readings:,} readings ({item.what})" for item in result.destroyed)

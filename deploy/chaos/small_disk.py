@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.chaos.waits import NotHere
 from deploy.local.places import is_root
-from deploy.local.trouble import Trouble
 
 _BUDGET_S = 10
 _BALLAST = "ballast"
 _BLOCK_BYTES = 1 << 20
-_NOT_HERE = "a small file system cannot be mounted here (root, or user namespaces, are needed)"
+_NEEDED = "a small file system cannot be mounted here; being root, or user namespaces for everyone, would be needed"
 
 
 class SmallDisk:
@@ -37,7 +37,8 @@ class SmallDisk:
             else:
                 self._hold(mount)
         except (OSError, subprocess.SubprocessError) as error:
-            raise Trouble(f"{_NOT_HERE}: {error}") from None
+            self._folder.rmdir()
+            raise NotHere(f"{_NEEDED} ({error})") from None
         return self
 
     def _hold(self, mount: list[str]) -> None:
@@ -50,7 +51,7 @@ class SmallDisk:
         self.path = Path(f"/proc/{said}/root") / self._folder.relative_to("/")
         if not said.isdigit() or not os.access(self.path, os.W_OK):
             self.__exit__(None, None, None)
-            raise Trouble(_NOT_HERE)
+            raise NotHere(_NEEDED)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

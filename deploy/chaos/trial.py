@@ -15,6 +15,7 @@ from deploy.chaos.destroyed import Destroyed, nowhere_else, unnamed
 from deploy.chaos.faults import FAULTS
 from deploy.chaos.load import Load
 from deploy.chaos.sampling import Sample, Sampler, placed
+from deploy.chaos.waits import NotHere
 from deploy.demo_figures import Totals
 from deploy.local.progress import say
 from deploy.local.trouble import Trouble
@@ -58,6 +59,8 @@ class Result:
     """What the fault itself destroyed, with the only copy: exactly this is to be unaccounted for."""
     gone: int = 0
     """Of that, what is nowhere else: exactly this is to be lost. A device sends some readings twice."""
+    not_here: str | None = None
+    """Why the fault could not be thrown on this machine."""
     recovery_s: float | None = None
     began_s: float = 0.0
     ended_s: float = 0.0
@@ -116,6 +119,8 @@ class Trials:
         say(f"{result.fault}: {FAULTS[result.fault].description}")
         try:
             FAULTS[result.fault].act(self._arena)
+        except NotHere as reason:
+            result.not_here = str(reason)
         finally:
             self._arena.over()
             result.destroyed = list(self._arena.destroyed)

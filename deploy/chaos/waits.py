@@ -8,6 +8,10 @@ from deploy.local.trouble import Trouble
 _LOOK_AGAIN_S = 0.1
 
 
+class NotHere(Trouble):
+    """The fault cannot be thrown on this machine; the sentence says what is missing."""
+
+
 def pause(seconds: float) -> None:
     """Let the load run on."""
     time.sleep(seconds)

@@ -21,6 +21,8 @@ IN_100_000 = Plan(rate=1200, before=20_000, at_least=100_000)
 def test_no_reading_is_lost_or_doubled(name: str, trials: Arenas, results: list[Result]) -> None:
     result = trials.run(name, IN_100_000 if name.startswith("kill-") else USUAL)
     results.append(result)
+    if result.not_here is not None:
+        pytest.skip(result.not_here)
     assert result.problems == []
     destroyed = sum(item.readings for item in result.destroyed)
     assert (result.lost, result.doubled, result.wrong, result.unaccounted) == (result.gone, 0, 0, destroyed), (

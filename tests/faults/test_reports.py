@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
+from deploy.chaos.destroyed import Destroyed
 from deploy.chaos.faults import FAULTS
 from deploy.chaos.report_page import page
 from deploy.chaos.report_text import as_json, as_table, summary
@@ -32,6 +34,27 @@ def test_the_table_has_a_line_for_each_fault_and_says_what_is_wrong() -> None:
     assert "  ingest ended by itself" in text
     assert summary([GOOD, BAD]) == "1 of 2 faults were not survived as promised: lock"
     assert summary([GOOD]) == "1 faults, 30,000 readings: 0 lost, 0 doubled, 0 unaccounted"
+
+
+GONE = Destroyed("a record of the spool", 272, frozenset())
+DESTROYING = Result("damaged-segment", readings=20_000, lost=270, unaccounted=272, destroyed=[GONE], gone=270)
+
+
+def test_what_a_fault_destroyed_itself_is_told_and_nothing_else_may_be_missing() -> None:
+    text = as_table([DESTROYING])
+    assert "the only copy of 272 readings (a record of the spool); 270 of them are nowhere else" in text
+    assert DESTROYING.passed
+    assert "but for 272 of which faults destroyed the only copy" in summary([DESTROYING])
+    for lost, unaccounted in ((271, 272), (269, 272), (270, 271), (270, 0)):
+        assert not replace(DESTROYING, lost=lost, unaccounted=unaccounted).passed
+    assert not replace(DESTROYING, destroyed=[]).passed
+    assert not replace(DESTROYING, doubled=1).passed
+    assert "272 readings" in page([DESTROYING], 3, 60.0)
+    assert as_json([DESTROYING], 3)["trials"][0]["destroyed"] == {"a record of the spool": 272}
+
+
+def test_a_fault_that_cannot_be_thrown_here_says_so() -> None:
+    assert "  not thrown: no user namespaces" in as_table([replace(GOOD, not_here="no user namespaces")])
 
 
 def test_json_counts_seconds_from_the_trials_start() -> None:
