@@ -6,18 +6,21 @@ gives the window of the whole. docs/kernels.md defines every column.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from ingest.contract.sensor_kinds import Mean
 from processors.contract.rows import WindowRows
-from processors.kernels.blocks import Readings, blocks_of_runs, blocks_of_series
+from processors.kernels.blocks import Block, Readings, blocks_of_runs, blocks_of_series, in_turn
 from processors.kernels.from_parts import rows_of_parts
 from processors.kernels.from_readings import OrderedReadings, WindowHeads, rows_of
 from processors.kernels.ordering import is_ordered, run_starts
-from processors.kernels.packing import Packing
+from processors.kernels.packing import Packing, order_by_code
 from processors.kernels.row_collector import RowCollector, no_rows, rows_at
 from processors.kernels.starts import Windows
 
@@ -53,10 +56,12 @@ def aggregate(  # noqa: PLR0917 - four columns of the readings, as every caller 
     flags: npt.NDArray[np.integer],
     windows: Windows,
     previous: PreviousReading | None = None,
+    workers: Executor | None = None,
 ) -> WindowRows:
     """The window rows of n readings in any order: one per (series, start), sorted by (series_id, start), revision 0.
 
-    `previous` gives counters the reading their first step starts from.
+    `previous` gives counters the reading their first step starts from. Threads of `workers` share more readings than a block holds;
+    the rows are the same.
     Raises ValueError on values that are not finite and columns of unequal length.
     """
     n = len(series_idx)
@@ -66,25 +71,41 @@ def aggregate(  # noqa: PLR0917 - four columns of the readings, as every caller 
         return empty_rows()
     _check_finite(values)
     packing = Packing.of(len(meta.series_id) - 1, time_us)
-    rows = RowCollector(n)
     readings = Readings(series_idx, time_us, values, flags)
-    for code, value in blocks_of_series(readings, packing, len(meta.series_id)):
-        series, time = packing.series(code), packing.time_us(code)
-        start = windows.starts(time)
-        starts = run_starts(series, start)
-        heads = _heads(meta, series[starts], windows.lengths(start[starts]))
-        before = _before(meta, series, value, previous)
-        for some, part in blocks_of_runs(starts, len(code)):
-            rows.add(
-                rows_of(
-                    OrderedReadings(code[part], time[part], value[part], start[part]),
-                    None if before is None else before[part],
-                    starts[some] - part.start,
-                    heads.cut(some),
-                ),
-                part.stop - part.start,
-            )
+    blocks = blocks_of_series(readings, packing, len(meta.series_id), workers)
+    rows = RowCollector(n)
+    for made in in_turn(workers, partial(_rows_of_block, meta, packing, windows, previous), blocks):
+        for some, of in made:
+            rows.add(some, of)
     return _by_series_id(rows.collected())
+
+
+def _rows_of_block(
+    meta: SeriesMeta,
+    packing: Packing,
+    windows: Windows,
+    previous: PreviousReading | None,
+    block: Callable[[], Block],
+) -> list[tuple[WindowRows, int]]:
+    """Rows of whole series, and of how many readings they are."""
+    code, value = order_by_code(*block())
+    series, time = packing.series(code), packing.time_us(code)
+    start = windows.starts(time)
+    starts = run_starts(series, start)
+    heads = _heads(meta, series[starts], windows.lengths(start[starts]))
+    before = _before(meta, series, value, previous)
+    return [
+        (
+            rows_of(
+                OrderedReadings(code[part], time[part], value[part], start[part]),
+                None if before is None else before[part],
+                starts[some] - part.start,
+                heads.cut(some),
+            ),
+            part.stop - part.start,
+        )
+        for some, part in blocks_of_runs(starts, len(code))
+    ]
 
 
 def merge(

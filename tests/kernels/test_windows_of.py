@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -146,6 +147,23 @@ def test_large_unordered_batches_are_cut_into_blocks_that_change_nothing() -> No
     assert identical(readings.take(order).windows(60), readings.windows(60))
     in_order = np.lexsort((readings.time_us, readings.series))
     assert identical(readings.take(in_order).windows(60), readings.windows(60))
+
+
+def test_threads_share_a_large_batch_and_change_nothing() -> None:
+    readings = some_readings(200_000, span_s=40_000)
+    columns = (readings.meta, readings.series, readings.time_us, readings.value, readings.flags, FixedWindows(60))
+    with ThreadPoolExecutor(3) as workers:
+        assert identical(aggregate(*columns, workers=workers), aggregate(*columns))
+
+
+@pytest.mark.parametrize("one_of", [13, 13 * 7])
+def test_blocks_are_cut_by_a_sample_that_may_see_but_one_series(one_of: int) -> None:
+    series = np.where(np.arange(200_000) % one_of == 0, 0, np.arange(200_000) % 50 + 1).astype(np.int32)
+    readings = Readings(
+        meta_of([Mean.ARITHMETIC] * 51), series, np.arange(200_000) * 1000, np.arange(200_000) / 8, np.zeros(200_000, np.int32)
+    )  # fmt: skip
+    order = np.lexsort((readings.time_us, series))
+    assert identical(readings.windows(60), readings.take(order).windows(60))
 
 
 def test_more_series_than_sixteen_bits_number_are_told_apart() -> None:
