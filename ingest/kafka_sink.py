@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _BATCH_BYTES = 1024 * 1024
 _REQUEST_BYTES = 4 * 1024 * 1024
 _STOP_TIMEOUT_S = 2.0
+_LOOK_AGAIN_S = 0.05
 
 
 class SinkError(Exception):
@@ -122,13 +123,35 @@ class KafkaSink:
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    # stop() first flushes, which an unreachable broker would hold up for ever; what it holds is replayed by the next producer
+    # an unreachable broker would hold up a flush for ever, and a stop that is cut short leaves tasks that nothing ends
     with contextlib.suppress(KafkaError, OSError, TimeoutError, AssertionError):
         async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await producer.flush()
             await producer.stop()
+            return
+    producer._closed = True  # noqa: SLF001 - aiokafka has no way to give a producer up; what it holds the next one sends again
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_STOP_TIMEOUT_S):
             await producer.client.close()
+    await _end_sender(producer)
+
+
+async def _end_sender(producer: AIOKafkaProducer) -> None:
+    """End the tasks of a producer that is given up: each would wait for ever for metadata that nobody fetches any more."""
+    sender = producer._sender  # noqa: SLF001
+    task = None if sender is None else sender.sender_task
+    if task is None:
+        return
+    task.remove_done_callback(sender._fail_all)  # noqa: SLF001 - it raises without a transaction
+    task.cancel()
+    ends = asyncio.get_running_loop().time() + _STOP_TIMEOUT_S
+    while not task.done() and asyncio.get_running_loop().time() < ends:
+        metadata = producer.client._md_update_fut  # noqa: SLF001
+        if metadata is not None and not metadata.done():
+            metadata.set_result(False)
+        await asyncio.wait({task}, timeout=_LOOK_AGAIN_S)
+    if task.done() and not task.cancelled():
+        task.exception()  # looked at, or it would be told of as never retrieved
 
 
 def on_done(future: asyncio.Future[object], done: Callable[[int], None], failed: Callable[[SinkError], None]) -> None:
