@@ -213,7 +213,8 @@ def _served(
     waits = {name: wait for name, wait in voices.items() if wait >= GRACE_S}
     others = [name for name in voices if name not in waits]
     if not waits:
-        return Hop(part, "", "fine", f"flow_{part}_fine", values, lag_s=lag_s)
+        unknown = "lag" in values and lag_s is None
+        return Hop(part, "", "fine", f"flow_{part}_fine" + ("_unread" if unknown else ""), values, lag_s=lag_s)
     age = max(waits.values())
     key = f"flow_{part}_partly" if others else f"flow_{part}_away"
     return Hop(part, "", "away", key, {"names": _names(waits), "others": _names(others), "age": age}, age_s=age)

@@ -74,6 +74,8 @@ class LiveTail:
         self._topic = kafka.topics.readings
         self._partitions: dict[int, PartitionTail] = {}
         self._positioned = asyncio.Event()
+        self._question: asyncio.Task[bool] | None = None
+        self._answered_at = 0.0
         self.values = LatestValues()
         self.problem: str | None = "the readings topic is not being read yet"
 
@@ -83,6 +85,7 @@ class LiveTail:
         while True:
             try:
                 async with self._consumer() as consumer:
+                    self._question = None
                     await self._position(consumer)
                     self._positioned.set()
                     self.problem, attempt = None, 0
@@ -151,15 +154,26 @@ class LiveTail:
                 await self._show(self._partitions[where.partition], records)
             if found:
                 heard_at = loop.time()
-            elif loop.time() - heard_at > _PROBE_AFTER_S:
-                await self._probe(consumer)
-                heard_at = loop.time()
+            self._probe(consumer, silent_s=loop.time() - heard_at)
 
-    async def _probe(self, consumer: AIOKafkaConsumer) -> None:
-        """No records come both where there are none and where Kafka is gone: only a question tells them apart."""
-        with self._metrics.waiting.during("kafka"):
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                await consumer.end_offsets([TopicPartition(self._topic, 0)])
+    def _probe(self, consumer: AIOKafkaConsumer, *, silent_s: float) -> None:
+        """No records come both where there are none and where Kafka is gone: only a question tells them apart.
+
+        It is asked beside the reading and never cancelled: while the broker is gone aiokafka 0.14 swallows the cancellation, and the
+        table stood still for good although Kafka had come back. The consumer finds the broker again by itself.
+        """
+        if self._question is None:
+            if silent_s < _PROBE_AFTER_S or asyncio.get_running_loop().time() - self._answered_at < _PROBE_AFTER_S:
+                return
+            self._question = asyncio.create_task(_ends(consumer, self._topic), name="is Kafka there")
+            self._metrics.waiting.set("kafka", waits=True)
+        if silent_s < _PROBE_AFTER_S or (self._question.done() and self._question.result()):
+            self.problem = None
+            self._metrics.waiting.set("kafka", waits=False)
+        elif (waited_s := self._metrics.waiting.seconds("kafka")) > _PROBE_TIMEOUT_S:
+            self.problem = f"Kafka has not answered for {waited_s:.0f} s"
+        if self._question.done():
+            self._question, self._answered_at = None, asyncio.get_running_loop().time()
 
     async def _show(self, tail: PartitionTail, records: Sequence[ConsumerRecord]) -> None:
         for record in records:
@@ -210,3 +224,11 @@ class LiveTail:
     def stale_devices(self, now: datetime, intervals: float) -> int:
         """Devices silent for longer than `intervals` of their expected intervals."""
         return self.values.stale_devices(int(now.timestamp() * 1e6), intervals)
+
+
+async def _ends(consumer: AIOKafkaConsumer, topic: str) -> bool:
+    try:
+        await consumer.end_offsets([TopicPartition(topic, 0)])
+    except KafkaError:
+        return False
+    return True

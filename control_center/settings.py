@@ -25,8 +25,8 @@ class ControlSettings(BaseModel):
     allowed_hosts: tuple[str, ...] = ()
     prometheus_url: str = "http://127.0.0.1:29090"
     alertmanager_url: str = "http://127.0.0.1:29094"
-    gateways: dict[str, str] = Field(default_factory=lambda: {"gw-1": "http://127.0.0.1:28081"})
-    processors: dict[str, str] = Field(default_factory=lambda: {"processor-1": "http://127.0.0.1:28082"})
+    gateways: dict[str, str] = {"gw-1": "http://127.0.0.1:28081"}
+    processors: dict[str, str] = {"processor-1": "http://127.0.0.1:28082"}
     rules_file: Path | None = None
     database_pool: int = Field(4, ge=1, le=50)
     statement_timeout_ms: int = Field(5000, ge=100, le=60_000)
