@@ -6,11 +6,14 @@ from deploy.chaos.arena import Arena
 from deploy.chaos.cluster_arena import BROKERS
 from deploy.chaos.cluster_view import ClusterView, StallWatch
 from deploy.chaos.process_faults import BETWEEN_KILLS_S, FREEZE_S
+from deploy.chaos.proxy import Weather
 from deploy.chaos.waits import pause, until
 from deploy.local.progress import say
+from deploy.local.trouble import Trouble
 
 MOST_STALL_S = 15.0
 """With one of three brokers dead no partition may stand still for longer."""
+_REFUSED = "NotEnoughReplicasException"
 _DOWN_S = 15.0
 _MOVE_BUDGET_S = 30.0
 _WHOLE_BUDGET_S = 90.0
@@ -22,6 +25,13 @@ def _bring_back(arena: Arena, view: ClusterView, brokers: tuple[str, ...]) -> No
     for broker in brokers:
         arena.start(broker)
     until(view.whole, _WHOLE_BUDGET_S, "every copy in sync again")
+
+
+def _leader(view: ClusterView) -> str:
+    leader = view.leader()
+    if leader is None:
+        raise Trouble("nobody leads the first partition of the readings before the fault")
+    return leader
 
 
 def _judge(arena: Arena, watch: StallWatch, what: str) -> None:
@@ -40,8 +50,7 @@ class KillBroker:
     def __call__(self, arena: Arena) -> None:
         view = ClusterView(arena)
         ask = view.coordinator if self.coordinator else view.leader
-        killed = ask()
-        assert killed is not None  # noqa: S101 - narrows for mypy: the cluster is whole
+        killed = view.coordinator() if self.coordinator else _leader(view)
         with StallWatch(arena) as watch:
             pause(BETWEEN_KILLS_S)
             arena.kill(killed)
@@ -53,13 +62,46 @@ class KillBroker:
 
 
 @dataclass(frozen=True, slots=True)
+class FreezeLeader:
+    """SIGSTOP of the broker that leads a partition, past its session with the controllers: another leads. Then SIGCONT of the old one."""
+
+    def __call__(self, arena: Arena) -> None:
+        view = ClusterView(arena)
+        frozen = _leader(view)
+        with StallWatch(arena) as watch:
+            pause(BETWEEN_KILLS_S)
+            arena.stack.pause(frozen)
+            try:
+                until(lambda: view.leader() not in (frozen, None), _MOVE_BUDGET_S, f"another leader than {frozen}")
+                pause(FREEZE_S)
+            finally:
+                arena.stack.resume(frozen)
+            arena.over()
+            until(view.whole, _WHOLE_BUDGET_S, "every copy in sync again")
+        _judge(arena, watch, f"{frozen} frozen")
+
+
+@dataclass(frozen=True, slots=True)
+class LoseSightOfLeader:
+    """A black hole between the gateway and one broker alone: it leads on, since the others see it, so no other leader helps."""
+
+    def __call__(self, arena: Arena) -> None:
+        view = ClusterView(arena)
+        leader = _leader(view)
+        with arena.lines["ingest", leader].under(Weather(black_hole=True)):
+            _someone_waits(arena)
+            if view.leader() != leader:
+                raise Trouble(f"{leader} leads no more although its cluster sees it; something else was tested")
+        arena.over()
+
+
+@dataclass(frozen=True, slots=True)
 class KillTwoOfThree:
     """kill -9 of two brokers: no majority, no leader can be elected, nothing is acknowledged. Both come back."""
 
     def __call__(self, arena: Arena) -> None:
         view = ClusterView(arena)
-        first = view.leader(0)
-        assert first is not None  # noqa: S101 - narrows for mypy: the cluster is whole
+        first = _leader(view)
         second = next(broker for broker in BROKERS if broker != first)
         arena.kill(first)
         arena.kill(second)
@@ -83,14 +125,15 @@ class BelowInSync:
 
     def __call__(self, arena: Arena) -> None:
         view = ClusterView(arena)
-        first = view.leader(0)
-        assert first is not None  # noqa: S101 - narrows for mypy: the cluster is whole
+        first = _leader(view)
         second, last = (broker for broker in BROKERS if broker != first)
         arena.kill(first)
         until(lambda: all(first not in state.in_sync for state in view.partitions()), _MOVE_BUDGET_S, f"{first} out")
         arena.terminate(second)
         until(lambda: all(state.in_sync == {last} for state in view.partitions()), _MOVE_BUDGET_S, f"{last} alone")
         _someone_waits(arena)
+        if _REFUSED not in (arena.stack.place.logs / f"{last}.log").read_text(errors="replace"):
+            raise Trouble(f"{last} refused nothing although it was alone in sync; nothing was tested")
         arena.over()
         _bring_back(arena, view, (second, first))
 
@@ -116,13 +159,12 @@ class KillLeaderDuringFreeze:
 
     def __call__(self, arena: Arena) -> None:
         view = ClusterView(arena)
-        killed = view.leader(0)
-        assert killed is not None  # noqa: S101 - narrows for mypy: the cluster is whole
+        killed = _leader(view)
         arena.start("process2")
         try:
             arena.stack.pause("process")
             arena.kill(killed)
-            until(lambda: view.leader(0) not in (killed, None), _MOVE_BUDGET_S, f"another leader than {killed}")
+            until(lambda: view.leader() not in (killed, None), _MOVE_BUDGET_S, f"another leader than {killed}")
             pause(FREEZE_S)
             arena.stack.resume("process")
             arena.over()

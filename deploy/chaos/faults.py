@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from deploy.chaos.arena import EDGES, SERVERS, SERVICES, Arena
 from deploy.chaos.cluster_arena import ClusterArena
-from deploy.chaos.cluster_faults import BelowInSync, KillBroker, KillLeaderDuringFreeze, KillTwoOfThree, Roll
+from deploy.chaos.cluster_faults import (
+    BelowInSync,
+    FreezeLeader,
+    KillBroker,
+    KillLeaderDuringFreeze,
+    KillTwoOfThree,
+    LoseSightOfLeader,
+    Roll,
+)
 from deploy.chaos.database_faults import FullPostgresDisk, HoldLock, RestoreEarlier, TerminateBackends
 from deploy.chaos.disk_faults import DamagedSegment, FlippedSegment, FullSpoolDisk, TornSegment
 from deploy.chaos.line_faults import UnderWeather
@@ -115,6 +123,10 @@ def _cluster_faults() -> dict[str, Fault]:
         ),
         "cluster-two-killed": ("kill -9 of two of three brokers: no majority", KillTwoOfThree()),
         "cluster-below-in-sync": ("one of three brokers left, alone in sync: it takes nothing", BelowInSync()),
+        "cluster-leader-frozen": ("the broker that leads a partition frozen past its session", FreezeLeader()),
+        "cluster-leader-unseen": (
+            "black hole between the gateway and one broker, which leads on for all others", LoseSightOfLeader()
+        ),
         "cluster-rolling": ("each of three brokers restarted in turn", Roll()),
         "pair-leader-frozen-process": (
             "a partition's leader killed while a processor is frozen beside a second one", KillLeaderDuringFreeze()
