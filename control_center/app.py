@@ -19,7 +19,7 @@ from control_center.alarms.notify import Links, Notifier
 from control_center.alarms.pipeline import AlarmStages
 from control_center.alarms.publish import AlarmPublisher
 from control_center.alarms.store import AlarmDesk
-from control_center.api import alarms, devices, ledger, now, operations, pages, readings, series, windows
+from control_center.api import alarms, clocks, devices, ledger, now, operations, pages, readings, series, windows
 from control_center.api.errors import install_error_handlers
 from control_center.api.parameters import refuse_unknown_parameters
 from control_center.guard import Guard
@@ -38,7 +38,7 @@ from processors.contract.rules import Rule
 _log = logging.getLogger(__name__)
 
 _READ_ONLY: Final = {"default_transaction_read_only": "on"}
-RESOURCES: Final = (devices, series, readings, windows, alarms, ledger, now)
+RESOURCES: Final = (devices, clocks, series, readings, windows, alarms, ledger, now)
 """Every resource of the API; each file says its own paths."""
 
 

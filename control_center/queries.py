@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
 
+from control_center.device_clocks import DeviceClock
 from control_center.rows import (
     AlarmEvent,
     AlarmRow,
@@ -243,6 +244,19 @@ class Queries:
                 substring(payload FROM 1 FOR {PAYLOAD_BYTES}) AS payload, octet_length(payload) AS payload_bytes
             FROM city.dead_letters WHERE {where} ORDER BY letter_id DESC LIMIT {int(limit)}"""
         return await self._fetch(DeadLetterRow, sql, *where.arguments)
+
+    async def device_clocks(
+        self, *, limit: int, device: str | None = None, after: tuple[str, str] | None = None
+    ) -> list[DeviceClock]:
+        """Devices whose clock is wrong, heard of within a day, by (device, kind), beginning after the key `after`."""
+        where = _Where()
+        where.add("last_seen > now() - interval '1 day'")
+        if device is not None:
+            where.add("device = {0}", device)
+        if after is not None:
+            where.add("(device, kind) > ({0}, {1})", *after)
+        sql = f"SELECT {_columns(DeviceClock)} FROM city_view.device_clocks WHERE {where} ORDER BY device, kind LIMIT {int(limit)}"
+        return await self._fetch(DeviceClock, sql, *where.arguments)
 
     async def overview(self, readings_topic: str) -> Overview:
         """Ledger totals, cursors, open alarms and the number of devices, all of one moment, in one query."""

@@ -315,8 +315,10 @@ class _Batch:
         if known:
             return known
         columns = self._columns
-        what = f"{columns.devices[index][:80]} {columns.metrics[index] or ''}".strip()
-        detail = f"{what}: {_shown(columns.values[index])} at {columns.times[index]} us"
+        # city_view.device_clocks reads the device and its time out of this sentence
+        device = self._catalogue.devices[self._rows["device"][index]].replace("\\", r"\\").replace('"', r"\"")
+        name = (columns.metrics[index] or "")[:80]
+        detail = f'"{device}" {name}: {_shown(columns.values[index])} at {columns.times[index]} us'
         if REASONS[self.codes[index]] is RejectReason.TOO_OLD:
             detail += f", more than {window.max_age_us // 1_000_000} s ago"
         return detail

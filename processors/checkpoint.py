@@ -23,6 +23,7 @@ from processors.columns import Columns, Frames, Partition, RefusedReading, Span,
 from processors.contract.rejects import FrameReject
 from processors.contract.rows import WindowRows
 from processors.cursors import Progress, fence, record_offset_gap, record_progress
+from processors.device_clocks import note_clocks
 from processors.frame_sequence import FrameSequence
 from processors.judge import Judge
 from processors.ledger import LedgerKey, stored_days
@@ -113,6 +114,7 @@ class Checkpoint:
             new = await self._store(batch, ready, done)
             await self._revise_and_add(new, done)
             self._observe(frames, ready, now_us)
+            await note_clocks(self._connection, self._table, new.columns, self._heads())
             done.changes += await self._judge.refresh(self._watermarks(), now_us)
             await self._close_and_judge(frames.spans, new, done)
             await self._record(batch)
@@ -279,6 +281,14 @@ class Checkpoint:
                     done.count_windows(closed, "closed")
             readings = no_readings() if new is None else _readings_of(new, partition[1])
             done.changes += await self._judge.judge(partition[1], readings, closed, clock.value_us)
+
+    def _heads(self) -> dict[int, int | None]:
+        """The newest believable event time of each partition."""
+        clocks = {partition[1]: owned.clock for partition, owned in self.owned.items() if owned.clock is not None}
+        return {
+            number: None if clock.value_us is None else clock.value_us + clock.policy.lateness_us
+            for number, clock in clocks.items()
+        }
 
     def _watermarks(self) -> dict[int, int | None]:
         return {
