@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 _FETCH_BYTES = 4 * 1024 * 1024 + 64 * 1024  # a frame of the largest size the topics allow, and its headers
 _RECORDS_A_POLL = 16
 _REQUEST_BUDGET_S = 10.0
+_ASK_AGAIN_S = 5.0
 
 Records = dict[Partition, list[ConsumerRecord]]
 
@@ -149,7 +150,9 @@ class KafkaSource:
             self._consumer.seek(partition, stretch.records[-1].offset + 1 if stretch.records else offset)
             if stretch.records:
                 found[partition] = list(stretch.records)
-            if stretch.damaged is not None:
+            if stretch.damaged is not None and stretch.unasked:
+                self._ask_again(partition, stretch.damaged[0], stretch.unasked)
+            elif stretch.damaged is not None:
                 first, last = stretch.damaged
                 log.error(
                     "a batch of %s is damaged on Kafka's disk: offsets %d to %d are lost, going on behind them",
@@ -157,6 +160,22 @@ class KafkaSource:
                 )  # fmt: skip
                 self._jumps[topic, number] = last + 1
         return found
+
+    def _ask_again(self, partition: TopicPartition, offset: int, unasked: tuple[int, ...]) -> None:
+        """Leave a partition alone for a while: a broker that does not answer now may have the batch whole."""
+        log.error(
+            "a batch of %s from offset %d on is damaged; waiting for brokers that may have it whole: %s",
+            partition, offset, ", ".join(map(str, unasked)),
+        )  # fmt: skip
+        self._consumer.pause(partition)
+        generation = self.generation
+
+        def resume() -> None:
+            if generation == self.generation:
+                with contextlib.suppress(KafkaError):  # closed meanwhile
+                    self._consumer.resume(partition)
+
+        asyncio.get_running_loop().call_later(_ASK_AGAIN_S, resume)
 
     def _jump(self) -> None:
         """Go on behind damaged batches, in a batch of our own that begins there: what it left out is then plain to the cursor."""
@@ -180,6 +199,7 @@ class KafkaSource:
         """Read each partition from its offset on. A batch that was begun before is of an older generation from here."""
         self.generation += 1
         self._next, self._jumps = dict(offsets), {}
+        self._consumer.resume(*(TopicPartition(*partition) for partition in offsets))
         for partition, offset in offsets.items():
             self._consumer.seek(TopicPartition(*partition), offset)
 

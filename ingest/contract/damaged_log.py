@@ -2,8 +2,10 @@
 
 aiokafka raises CorruptRecordException and fetches the same bytes again, for ever. Skipping ahead by guess would skip good records
 too. So the partition is fetched here as bytes, and its batches are told apart by their headers: those before the damaged one are read as
-ever, and the next one begins behind it. What was in the batch is gone where Kafka holds no other copy, and the caller says so. A flipped
-bit is not mended here, as it is in the spool: nothing but this one checksum could tell a mended batch from a badly guessed one.
+ever, and the next one begins behind it. The batch itself is asked of the other replicas: Kafka does not look at checksums when it
+serves a fetch, so a leader with a bad disk goes on serving what its followers have whole. Where no replica has it, it is gone, and the
+caller says so. A flipped bit is not mended here, as it is in the spool: nothing but this one checksum could tell a mended batch from a
+badly guessed one.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
@@ -28,14 +31,18 @@ _WAIT_MS, _MIN_BYTES, _MAX_BYTES = 100, 1, 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Records of a partition up to a damaged batch, and that batch: `damaged` is its first and last offset, None where there is none."""
+    """Records of a partition up to a damaged batch, and that batch: `damaged` is its first and last offset, None where there is none.
+
+    `unasked` are the brokers that may have it whole and did not answer: as long as there are some, it is not lost.
+    """
 
     records: Sequence[ConsumerRecord] = field(default_factory=list)
     damaged: tuple[int, int] | None = None
+    unasked: tuple[int, ...] = ()
 
 
 async def read_to_damage(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> Stretch:
-    """What one fetch from `offset` holds. The consumer's position stays as it is.
+    """What one fetch from `offset` holds, a damaged batch replaced by another replica's. The consumer's position stays as it is.
 
     Raises:
         KafkaError: the partition has no leader, or its leader refuses.
@@ -45,8 +52,36 @@ async def read_to_damage(consumer: AIOKafkaConsumer, partition: TopicPartition, 
     if leader is None or leader == -1:
         msg = f"no leader for {partition}"
         raise KafkaError(msg)
+    found = await _fetch(client, leader, partition, offset)
+    if found.damaged is None:
+        return found
+    return await _from_other_replicas(client, partition, leader, found)
+
+
+async def _from_other_replicas(
+    client: AIOKafkaClient, partition: TopicPartition, leader: int, found: Stretch
+) -> Stretch:
+    assert found.damaged is not None  # noqa: S101 - asked for nothing else
+    first, last = found.damaged
+    known = client.cluster._partitions[partition.topic][partition.partition]  # noqa: SLF001 - replicas have no public name
+    unasked = []
+    for replica in set(known.replicas) - {leader}:
+        try:
+            other = await _fetch(client, replica, partition, first)
+        except (KafkaError, TimeoutError):
+            unasked.append(replica)
+            continue
+        whole = [record for record in other.records if record.offset <= last]
+        if whole:
+            return Stretch([*found.records, *whole])
+        if other.damaged is None:
+            unasked.append(replica)  # it may not know yet that the batch is committed
+    return Stretch(found.records, found.damaged, tuple(sorted(unasked)))
+
+
+async def _fetch(client: AIOKafkaClient, node: int, partition: TopicPartition, offset: int) -> Stretch:
     wanted = [(partition.topic, [(partition.partition, offset, _MAX_BYTES)])]
-    answer = await client.send(leader, FetchRequest(_WAIT_MS, _MIN_BYTES, _MAX_BYTES, READ_UNCOMMITTED, wanted))
+    answer = await client.send(node, FetchRequest(_WAIT_MS, _MIN_BYTES, _MAX_BYTES, READ_UNCOMMITTED, wanted))
     ((_, ((_, code, highwater, *rest),)),) = answer.topics
     if code:
         msg = f"{partition}: fetch from {offset} answered with error {code}"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from ingest.contract.damaged_log import stretch
+from ingest.contract.damaged_log import Stretch, read_to_damage, stretch
 
 WHERE = TopicPartition("city.readings.v1", 3)
 CODECS = {"none": 0, "lz4": 3}
@@ -76,3 +80,73 @@ def test_a_batch_cut_off_by_the_fetch_is_left_for_the_next_one() -> None:
     cut = batch(13, 4)
     assert read(batch(10, 3) + cut[:-5]) == ([10, 11, 12], None)
     assert read(batch(10, 3) + cut[:30]) == ([10, 11, 12], None)
+
+
+WHOLE = batch(10, 3) + batch(13, 4) + batch(17, 2)
+DAMAGED = batch(10, 3) + flipped(batch(13, 4), 8 * 80) + batch(17, 2)
+BEHIND = b""
+"""A follower that does not know yet that the batches are committed."""
+
+
+class Brokers:
+    """Brokers 1 (the leader), 2, 3 with their copies; None is a broker that does not answer. `asked` in order."""
+
+    def __init__(self, *copies: bytes | None) -> None:
+        self.copies = dict(enumerate(copies, start=1))
+        self.asked: list[int] = []
+        known = SimpleNamespace(replicas=list(self.copies))
+        self.cluster = SimpleNamespace(
+            _partitions={WHERE.topic: {WHERE.partition: known}}, leader_for_partition=lambda _: 1
+        )
+
+    async def send(self, node: int, request: Any) -> Any:
+        self.asked.append(node)
+        copy = self.copies[node]
+        if copy is None:
+            raise KafkaConnectionError
+        ((_, ((_, offset, _),)),) = request.topics
+        start = next((at for at, end in ((0, 13), (len(batch(10, 3)), 17)) if offset < end), len(copy))
+        return SimpleNamespace(topics=[(WHERE.topic, [(WHERE.partition, 0, 19, 19, 0, None, copy[start:])])])
+
+
+async def asked(*copies: bytes | None) -> tuple[list[int], Stretch, list[int]]:
+    """(offsets read, what was found, who was asked)."""
+    brokers = Brokers(*copies)
+    found = await read_to_damage(cast("Any", SimpleNamespace(_client=brokers)), WHERE, 10)
+    return [record.offset for record in found.records], found, brokers.asked
+
+
+async def test_a_whole_log_asks_nobody_but_the_leader() -> None:
+    offsets, found, who = await asked(WHOLE, WHOLE, WHOLE)
+    assert (offsets, found.damaged, who) == (list(range(10, 19)), None, [1])
+
+
+@pytest.mark.parametrize(
+    "copies", [(DAMAGED, WHOLE, WHOLE), (DAMAGED, None, WHOLE), (DAMAGED, DAMAGED, WHOLE), (DAMAGED, BEHIND, WHOLE)]
+)
+async def test_a_damaged_batch_is_read_from_a_replica_that_has_it_whole(copies: tuple[bytes | None, ...]) -> None:
+    offsets, found, _ = await asked(*copies)
+    assert offsets == list(range(10, 17))
+    assert found.damaged is None
+
+
+@pytest.mark.parametrize(
+    ("copies", "unasked"),
+    [
+        ((DAMAGED,), ()),
+        ((DAMAGED, DAMAGED, DAMAGED), ()),
+        ((DAMAGED, None, DAMAGED), (2,)),
+        ((DAMAGED, BEHIND, None), (2, 3)),
+    ],
+)
+async def test_it_is_lost_only_where_every_replica_was_heard(
+    copies: tuple[bytes | None, ...], unasked: tuple[int, ...]
+) -> None:
+    offsets, found, _ = await asked(*copies)
+    assert offsets == [10, 11, 12]
+    assert (found.damaged, found.unasked) == ((13, 16), unasked)
+
+
+async def test_a_leader_that_does_not_answer_is_trouble_with_kafka() -> None:
+    with pytest.raises(KafkaError):
+        await asked(None, WHOLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -29,6 +30,14 @@ class DamagedLog:
     ends: dict[TopicPartition, int]
     damaged: dict[TopicPartition, range] = field(default_factory=dict)
     positions: dict[TopicPartition, int] = field(default_factory=dict)
+    paused: set[TopicPartition] = field(default_factory=set)
+    unasked: tuple[int, ...] = ()
+
+    def pause(self, partition: TopicPartition) -> None:
+        self.paused.add(partition)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.paused -= set(partitions)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.positions[partition] = offset
@@ -36,7 +45,7 @@ class DamagedLog:
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
         """One record of each partition; the error throws away what was polled of the partitions before."""
         found: dict[TopicPartition, list[Any]] = {}
-        for partition in sorted(self.positions, reverse=True):
+        for partition in sorted(self.positions.keys() - self.paused, reverse=True):
             at = self.positions[partition]
             if at in self.damaged.get(partition, ()):
                 raise CorruptRecordException(f"Invalid CRC - {partition}")
@@ -53,7 +62,7 @@ class DamagedLog:
         good = [record(at) for at in range(offset, until)]
         for index, item in enumerate(good):
             if item.offset in damaged:
-                return Stretch(good[:index], (item.offset, damaged[-1]))
+                return Stretch(good[:index], (item.offset, damaged[-1]), self.unasked)
         return Stretch(good)
 
 
@@ -146,3 +155,26 @@ async def test_a_rewind_before_the_jump_reads_from_the_cursor_again(source: Kafk
     assert log.positions[A] == 1
     _, found = await source.next_records()
     assert [item.offset for item in found[A.topic, 0]] == [1]
+
+
+async def test_while_a_broker_may_have_it_whole_only_that_partition_waits(
+    source: KafkaSource, log: DamagedLog, damage: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_source, "_ASK_AGAIN_S", 0.05)
+    log.damaged[A], log.unasked = range(2, 4), (2, 3)
+    offsets, _ = await read(source, 2)
+    assert offsets == {(A.topic, 0): [0, 1], (B.topic, 1): list(range(10))}
+    assert not damage
+    log.damaged.clear()  # another broker is back and has it
+    await asyncio.sleep(0.1)
+    offsets, _ = await read(source, 2)
+    assert offsets == {(A.topic, 0): list(range(2, 10))}
+    assert not source.lost
+
+
+async def test_a_new_claim_reads_a_waiting_partition_at_once(source: KafkaSource, log: DamagedLog) -> None:
+    log.damaged[A], log.unasked = range(2, 4), (2,)
+    await read(source, 1)
+    assert log.paused == {A}
+    source.rewind({(A.topic, 0): 2})
+    assert not log.paused
