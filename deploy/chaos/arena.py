@@ -5,15 +5,17 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
-import httpx
-
+from control_center.settings import ControlSettings
 from deploy.chaos.destroyed import Destroyed
 from deploy.chaos.proxy import ProxyRoom, TcpProxy
+from deploy.chaos.scrape import largest, scrape
+from deploy.demo_figures import Sent
 from deploy.local import kafka, postgresql
 from deploy.local.launch import migrate
 from deploy.local.places import stack_folder
@@ -22,6 +24,8 @@ from deploy.local.provision import Programs
 from deploy.local.readiness import HOST
 from deploy.local.server import Place, Server
 from deploy.local.stack import LocalStack
+from ingest.settings import IngestSettings
+from processors.settings import ProcessorSettings
 
 SERVERS = ("mosquitto", "kafka", "postgres")
 SERVICES = ("ingest", "process", "control")
@@ -35,7 +39,6 @@ EDGES = (
     ("control", "postgres"),
 )
 """Client and server of each line."""
-_METRIC_BUDGET_S = 1.0
 _PORTS = range(22_000, 28_000)
 _SETTINGS = {
     "CITYNERVE_MQTT__KEEPALIVE_S": "5",
@@ -43,6 +46,34 @@ _SETTINGS = {
     "CITYNERVE_DATABASE__COMMAND_TIMEOUT_S": "8",
 }
 """Shorter than the defaults, so that what only a deadline finds is found within a trial; the outcome may not depend on it."""
+
+
+_STOP_BUDGETS_S = {
+    "ingest": IngestSettings().stop_budget_s,
+    "process": ProcessorSettings().stop_budget_s,
+    "process2": ProcessorSettings().stop_budget_s,
+    "control": ControlSettings().stop_budget_s,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A part that was asked to end by SIGTERM: how long it took, and how long it may take."""
+
+    name: str
+    took_s: float
+    budget_s: float
+
+
+class Adjustable(Protocol):
+    """The load of a trial, as a fault may change it."""
+
+    @property
+    def sent(self) -> Sent:
+        """What it has said of itself."""
+
+    def times(self, factor: float) -> AbstractContextManager[float]:
+        """So many times the usual rate, as long as it is open; answers the messages a second that are asked for."""
 
 
 def _free_ports(count: int) -> list[int]:
@@ -109,6 +140,9 @@ class Arena:
         self.lines: dict[tuple[str, str], TcpProxy] = {}
         self.extra: dict[str, dict[str, str]] = {}
         """Service -> settings a fault gave it."""
+        self.stops: list[Stop] = []
+        self.load: Adjustable | None = None
+        """The load of the trial that runs."""
 
     def make_stack(self, folder: Path, ports: dict[str, int]) -> ProxiedStack:
         """The stack as it is before its lines are known."""
@@ -183,12 +217,26 @@ class Arena:
     def terminate(self, name: str) -> None:
         """SIGTERM; a part that needs more than its budget is a problem."""
         started_s = time.monotonic()
-        if not self.stack.stop(name):
-            self.problems.append(f"{name} had to be killed {time.monotonic() - started_s:.0f} s after SIGTERM")
+        ended = self.stack.stop(name)
+        stop = Stop(name, time.monotonic() - started_s, self.stop_budget_s(name))
+        self.stops.append(stop)
+        if not ended:
+            self.problems.append(f"{name} had to be killed {stop.took_s:.0f} s after SIGTERM")
+
+    def stop_budget_s(self, name: str) -> float:
+        """Seconds within which a part must have ended: for ours what its own settings promise, for a server the launcher's patience."""
+        server = self.stack.servers.get(name)
+        return _STOP_BUDGETS_S[name] if server is None else server.stop_budget_s
 
     def set_settings(self, name: str, extra: Mapping[str, str]) -> None:
         """Let a service be started with other settings from now on."""
         self.extra[name] = dict(extra)
+
+    def new_trial(self) -> None:
+        """Forget what the trial before has left here."""
+        self.fault_ended_s = None
+        for kept in (self.problems, self.destroyed, self.stops):
+            kept.clear()
 
     def over(self) -> None:
         """The fault ends now; what follows is recovery. The first call counts."""
@@ -202,16 +250,12 @@ class Arena:
                 self.problems.append(f"{name} ended by itself")
                 self.start(name)
 
+    def metrics(self, name: str) -> dict[str, float] | None:
+        """A service's metrics; None where it does not answer."""
+        port = {"ingest": self.stack.ports.ingest_port, "process": self.stack.ports.processor_port}[name]
+        return scrape(port)
+
     def metric(self, name: str, metric: str) -> float | None:
         """A service's gauge (the largest of its series); None where it does not answer."""
-        port = {"ingest": self.stack.ports.ingest_port, "process": self.stack.ports.processor_port}[name]
-        try:
-            text = httpx.get(f"http://{HOST}:{port}/metrics", timeout=_METRIC_BUDGET_S, trust_env=False).text
-        except httpx.HTTPError:
-            return None
-        values = [
-            float(line.rpartition(" ")[2])
-            for line in text.splitlines()
-            if line.startswith((f"{metric} ", f"{metric}{{"))
-        ]
-        return max(values, default=0.0)
+        found = self.metrics(name)
+        return None if found is None else largest(found, metric)

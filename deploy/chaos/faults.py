@@ -17,7 +17,8 @@ from deploy.chaos.cluster_faults import (
 from deploy.chaos.database_faults import FullPostgresDisk, HoldLock, RestoreEarlier, TerminateBackends
 from deploy.chaos.disk_faults import DamagedSegment, FlippedSegment, FullSpoolDisk, TornSegment
 from deploy.chaos.line_faults import UnderWeather
-from deploy.chaos.log_faults import FlippedFrames, FlippedKafkaLog
+from deploy.chaos.load_faults import Burst, Slowed
+from deploy.chaos.log_faults import FlippedFrames, FlippedKafkaLog, FlippedLeaderLog
 from deploy.chaos.process_faults import (
     Freeze,
     FullSpool,
@@ -115,6 +116,15 @@ def _disk_faults() -> dict[str, Fault]:
     }
 
 
+def _load_faults() -> dict[str, Fault]:
+    return {
+        "burst": Fault("ten times the load for a minute", Burst(60.0)),
+        "slow-process": Fault("the processor slowed to a fifth for a minute", Slowed("process", 60.0)),
+        "slow-kafka": Fault("Kafka slowed to a fifth", Slowed("kafka", 20.0)),
+        "slow-postgres": Fault("PostgreSQL slowed to a fifth", Slowed("postgres", 20.0)),
+    }
+
+
 def _cluster_faults() -> dict[str, Fault]:
     acts: dict[str, tuple[str, Callable[[Arena], None]]] = {
         "cluster-one-killed": ("kill -9 of one of three brokers, which leads a partition of the readings", KillBroker()),
@@ -127,6 +137,7 @@ def _cluster_faults() -> dict[str, Fault]:
         "cluster-leader-unseen": (
             "black hole between the gateway and one broker, which leads on for all others", LoseSightOfLeader()
         ),
+        "cluster-flipped-log": ("a bit flipped in a batch on the disk of its leader before it is read", FlippedLeaderLog()),
         "cluster-rolling": ("each of three brokers restarted in turn", Roll()),
         "pair-leader-frozen-process": (
             "a partition's leader killed while a processor is frozen beside a second one", KillLeaderDuringFreeze()
@@ -135,5 +146,6 @@ def _cluster_faults() -> dict[str, Fault]:
     return {name: Fault(description, act, ClusterArena) for name, (description, act) in acts.items()}
 
 
-FAULTS: dict[str, Fault] = _process_faults() | _lost_answers() | _line_faults() | _disk_faults() | _cluster_faults()
+FAULTS: dict[str, Fault] = _process_faults() | _lost_answers() | _line_faults() | _disk_faults()
+FAULTS |= _load_faults() | _cluster_faults()
 """Every fault by its name; those of another arena than the usual stand together."""

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from deploy.chaos.arena import Arena
@@ -18,24 +20,34 @@ DEVICES = 5800
 _DRAIN_S = 120
 _BACK = timedelta(hours=22)
 _READ_BUDGET_S = 5.0
+_ADDED = ("readings", "messages", "acked_readings", "unanswered_readings", "resent_readings")
 
 
 class Load:
-    """One trial's simulator. Each goes on in event time where the one before ended, so that windows close as they do in life."""
+    """One trial's load: a simulator, or with `times` one after the other on the same ledger.
+
+    Each goes on in event time where the one before ended, so that windows close as they do in life.
+    """
 
     def __init__(self, arena: Arena, number: int, rate: float, starts: datetime | None) -> None:
         self.ledger = arena.folder / f"trial-{number}.ledger"
+        self._arena, self._rate = arena, rate
         self._starts = starts or (datetime.now(UTC) - _BACK).replace(microsecond=0)
+        self._before = Sent()
+        """What the simulators before this one have had acknowledged."""
+        self._run(rate)
+
+    def _run(self, rate: float) -> None:
         command = citynerve_command(
             "simulate", "city", "--devices", str(DEVICES), "--seed", "1", "--speed", "max", "--rate", str(rate), "--json",
             "--from", f"{self._starts:%Y-%m-%dT%H:%M:%SZ}", "--ledger", str(self.ledger),
         )  # fmt: skip
         environment = {
-            "CITYNERVE_CONFIG": str(arena.stack.settings_file),
+            "CITYNERVE_CONFIG": str(self._arena.stack.settings_file),
             "CITYNERVE_SIMULATORS__DRAIN_S": str(_DRAIN_S),
-            **arena.environment("simulator"),
+            **self._arena.environment("simulator"),
         }
-        log = arena.stack.place.logs / "simulator.log"
+        log = self._arena.stack.place.logs / "simulator.log"
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 command, env=clean_environment(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -44,24 +56,41 @@ class Load:
         assert self._process.stdout is not None  # noqa: S101 - narrows for mypy: it was opened as a pipe
         self._reader = SentReader(self._process.stdout)
 
+    @contextmanager
+    def times(self, factor: float) -> Iterator[float]:
+        """So many times the rate, and the usual one afterwards; answers the messages a second that are asked for."""
+        self._change(self._rate * factor)
+        try:
+            yield self._rate * factor
+        finally:
+            self._change(self._rate)
+
+    def _change(self, rate: float) -> None:
+        self.stop()
+        self._starts, self._before = self.reached, self.sent
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._run(rate)
+
     @property
     def sent(self) -> Sent:
-        """Its newest word."""
-        return self._reader.sent
+        """Its newest word, with what the simulators before it said at their end."""
+        now, before = self._reader.sent, self._before
+        return replace(now, **{name: getattr(now, name) + getattr(before, name) for name in _ADDED})
 
     @property
     def reached(self) -> datetime:
         """Event time up to which the city has spoken; the next trial starts a little later."""
-        said = self.sent.event_time
+        said = self._reader.sent.event_time
         reached = datetime.fromisoformat(said) if said else self._starts
         return max(reached, self._starts) + timedelta(seconds=1)
 
     def wait_for(self, readings: int, budget_s: float) -> None:
         """Wait until so many readings are acknowledged; raises Trouble where they are not within the budget."""
         ends_s = time.monotonic() + budget_s
-        while self.sent.acked_readings < readings:
+        while (acked := self.sent.acked_readings) < readings:
             if time.monotonic() > ends_s or self._process.poll() is not None:
-                msg = f"the simulator had {self.sent.acked_readings} of {readings} readings acknowledged after {budget_s:.0f} s"
+                msg = f"the simulator had {acked} of {readings} readings acknowledged after {budget_s:.0f} s"
                 raise Trouble(f"{msg}: {self.sent.trouble or 'it gave no reason'}")
             time.sleep(0.05)
 

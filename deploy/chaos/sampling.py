@@ -3,23 +3,32 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import asyncpg
 
+from deploy.chaos import memory
 from deploy.chaos.arena import Arena
+from deploy.chaos.scrape import largest
 from deploy.demo_figures import Sent, Totals
 
 EVERY_S = 0.5
+_SERVERS_EVERY = 8
+"""Looks between two at the servers' memory: those take more time than all the rest of a look."""
 _ANSWER_BUDGET_S = 2.0
 _NAMES = ("received", "stored", "duplicate", "dead_letter", "refused", "in_flight", "unaccounted", "redelivered")
 _QUERY = f"SELECT {', '.join(f'coalesce(sum({name}), 0)::bigint AS {name}' for name in _NAMES)} FROM city_view.ledger"
+_END_TO_END = "citynerve_processor_end_to_end_seconds"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look. Readings are cumulative; None where nobody answered."""
+    """One look. Readings are cumulative; None where nobody answered.
+
+    `latency_s`: from the gateway's receipt to the commit, the mean of the frames committed since the look before.
+    `memory`: resident bytes by part.
+    """
 
     at_s: float
     acked: int
@@ -27,6 +36,24 @@ class Sample:
     in_flight: int | None
     lag_s: float | None
     spool_bytes: float | None
+    latency_s: float | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
+
+
+class LatencyWatch:
+    """Makes the mean of what was added to a histogram since the look before; a process that began anew counts from 0."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0.0
+
+    def mean_s(self, metrics: Mapping[str, float]) -> float | None:
+        """None where nothing was added."""
+        total, count = metrics.get(f"{_END_TO_END}_sum", 0.0), metrics.get(f"{_END_TO_END}_count", 0.0)
+        if count < self._count:
+            self._sum, self._count = 0.0, 0.0
+        added, frames = total - self._sum, count - self._count
+        self._sum, self._count = total, count
+        return added / frames if frames > 0 else None
 
 
 async def totals_of(dsn: str) -> Totals:
@@ -54,6 +81,8 @@ class Sampler:
         before = self.totals()
         self.base = placed(before) if before is not None else 0
         """Readings placed before."""
+        self._latency = LatencyWatch()
+        self._latency.mean_s(arena.metrics("process") or {})
         self._end = threading.Event()
 
     def start(self, sent: Callable[[], Sent]) -> None:
@@ -76,14 +105,21 @@ class Sampler:
 
     def _run(self) -> None:
         while not self._end.wait(EVERY_S):
-            totals = self.totals()
-            self.samples.append(
-                Sample(
-                    time.monotonic(),
-                    self._sent().acked_readings,
-                    None if totals is None else placed(totals),
-                    None if totals is None else totals.in_flight,
-                    self._arena.metric("process", "citynerve_processor_lag_seconds"),
-                    self._arena.metric("ingest", "citynerve_ingest_spool_bytes"),
-                )
-            )
+            self.samples.append(self._look())
+
+    def _look(self) -> Sample:
+        taken = memory.ours(self._arena)
+        if len(self.samples) % _SERVERS_EVERY == 0:
+            taken |= memory.servers_together(self._arena)
+        totals = self.totals()
+        processor, gateway = self._arena.metrics("process"), self._arena.metrics("ingest")
+        return Sample(
+            time.monotonic(),
+            self._sent().acked_readings,
+            None if totals is None else placed(totals),
+            None if totals is None else totals.in_flight,
+            None if processor is None else largest(processor, "citynerve_processor_lag_seconds"),
+            None if gateway is None else largest(gateway, "citynerve_ingest_spool_bytes"),
+            None if processor is None else self._latency.mean_s(processor),
+            taken,
+        )

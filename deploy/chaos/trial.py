@@ -5,17 +5,25 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from deploy.chaos.arena import Arena
+from deploy.chaos.arena import Arena, Stop
 from deploy.chaos.destroyed import Destroyed, nowhere_else, unnamed
 from deploy.chaos.faults import FAULTS
 from deploy.chaos.load import Load
+from deploy.chaos.memory import Growth, grown, growths
+from deploy.chaos.recovery import (
+    CALM_SAMPLES,
+    LATENCY_SAMPLES,
+    RECOVERY_BUDGET_S,
+    first_such,
+    is_calm,
+    is_prompt,
+    usual_latency_s,
+)
 from deploy.chaos.sampling import Sample, Sampler, placed
-from deploy.chaos.waits import NotHere
 from deploy.demo_figures import Totals
 from deploy.local.progress import say
 from deploy.local.trouble import Trouble
@@ -24,15 +32,10 @@ from simulators.score import Score
 from simulators.score_report import score_when_settled
 from simulators.settings import ScoreDatabase
 
-RECOVERY_BUDGET_S = 120.0
 SETTLE_BUDGET_S = 90.0
 SCORE_WAIT_S = 60.0
 DESTROYED_WAIT_S = 10.0
 """The same where it cannot become clean: nothing is on its way any more, and windows close within seconds."""
-CALM_SAMPLES = 4
-"""In a row: one look may fall into a moment of luck."""
-_BEHIND_S = 2.0
-"""Recovered means: of what devices were promised, at most so many seconds of load have no place yet."""
 _FIRST_LOAD_BUDGET_S = 60.0
 
 
@@ -62,6 +65,14 @@ class Result:
     not_here: str | None = None
     """Why the fault could not be thrown on this machine."""
     recovery_s: float | None = None
+    latency_back_s: float | None = None
+    """From the fault's end until the latency (receipt to commit) was what it was before."""
+    growths: Sequence[Growth] = ()
+    """Memory of each part."""
+    stops: Sequence[Stop] = ()
+    """What was asked to end by SIGTERM, in its order."""
+    phases_s: dict[str, float] = field(default_factory=dict)
+    """What the trial spent its time on."""
     began_s: float = 0.0
     ended_s: float = 0.0
     samples: Sequence[Sample] = ()
@@ -72,10 +83,32 @@ class Result:
     problems: list[str] = field(default_factory=list)
 
     @property
+    def took_s(self) -> float:
+        """The whole trial."""
+        return sum(self.phases_s.values())
+
+    @property
     def passed(self) -> bool:
         """Nothing lost, doubled, wrong or unaccounted for but what the fault destroyed, and everything came back by itself."""
         as_expected = self.lost == self.gone and self.unaccounted == sum(item.readings for item in self.destroyed)
         return as_expected and not (self.doubled or self.wrong or self.problems)
+
+
+class Clock:
+    """Where the time of a trial goes."""
+
+    def __init__(self) -> None:
+        self.laps_s: dict[str, float] = {}
+        self._since_s = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """What was done since the last lap."""
+        now_s = time.monotonic()
+        self.laps_s[name] = now_s - self._since_s
+        self._since_s = now_s
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {took_s:.1f}" for name, took_s in self.laps_s.items() if took_s >= 0.05)
 
 
 class Trials:
@@ -90,56 +123,66 @@ class Trials:
 
     def run(self, name: str, plan: Plan) -> Result:
         """Throw one fault; what goes wrong is in the result, not raised."""
-        result = Result(name)
-        self._arena.problems.clear()
-        self._arena.fault_ended_s = None
-        self._arena.destroyed.clear()
+        result, clock = Result(name), Clock()
+        self._arena.new_trial()
         self._number += 1
         sampler = Sampler(self._arena)
-        load = Load(self._arena, self._number, plan.rate, self._reached)
+        load = self._arena.load = Load(self._arena, self._number, plan.rate, self._reached)
         sampler.start(lambda: load.sent)
         try:
-            self._under_load(result, load, sampler, plan)
+            self._under_load(result, load, sampler, plan, clock)
             self._settle(result, load, sampler)
+            clock.lap("settle")
         except Trouble as trouble:
             result.problems.append(str(trouble))
         finally:
             sampler.stop()
             load.end()
+            self._arena.load = None
             self._reached = load.reached
-        result.samples = sampler.samples
+        result.samples, result.stops = sampler.samples, list(self._arena.stops)
+        result.growths = growths([(sample.at_s, sample.memory) for sample in sampler.samples], result.began_s)
         self._score(result, load)
-        result.problems += self._arena.problems
-        say(f"{name}: {'survived' if result.passed else 'NOT SURVIVED: ' + _failure(result)}")
+        clock.lap("score")
+        result.phases_s = clock.laps_s
+        result.problems += self._arena.problems + grown(result.growths)
+        said = "survived" if result.passed else "NOT SURVIVED: " + _failure(result)
+        say(f"{name}: {said} ({result.took_s:.1f} s: {clock})")
         return result
 
-    def _under_load(self, result: Result, load: Load, sampler: Sampler, plan: Plan) -> None:
+    def _under_load(self, result: Result, load: Load, sampler: Sampler, plan: Plan, clock: Clock) -> None:
+        load.wait_for(1, _FIRST_LOAD_BUDGET_S)
+        clock.lap("start")
         load.wait_for(plan.before, _FIRST_LOAD_BUDGET_S)
         result.began_s = time.monotonic()
+        clock.lap("before")
         say(f"{result.fault}: {FAULTS[result.fault].description}")
         try:
             FAULTS[result.fault].act(self._arena)
-        except NotHere as reason:
-            result.not_here = str(reason)
         finally:
             self._arena.over()
             result.destroyed = list(self._arena.destroyed)
             result.ended_s = self._arena.fault_ended_s or time.monotonic()
             self._arena.mend()
-        result.recovery_s = self._recovered(sampler, result.ended_s)
+            clock.lap("fault")
+        self._recover(result, sampler)
+        clock.lap("recovery")
+        load.wait_for(plan.at_least, RECOVERY_BUDGET_S)
+        clock.lap("load")
+
+    def _recover(self, result: Result, sampler: Sampler) -> None:
+        """Wait until what devices send is placed as fast as it comes, and as soon after its receipt as before the fault."""
+        since_s, base = result.ended_s, sampler.base
+        usual_s = usual_latency_s(sampler.samples, result.began_s)
+        result.recovery_s = first_such(sampler, since_s, CALM_SAMPLES, lambda looks: is_calm(looks, base))
         if result.recovery_s is None:
             result.problems.append(f"not back to normal {RECOVERY_BUDGET_S:.0f} s after the fault's end")
-        load.wait_for(plan.at_least, RECOVERY_BUDGET_S)
-
-    def _recovered(self, sampler: Sampler, since_s: float) -> float | None:
-        """Seconds from the fault's end until what devices send is placed as fast as it comes."""
-        while time.monotonic() < since_s + RECOVERY_BUDGET_S:
-            after = [sample for sample in sampler.samples if sample.at_s > since_s]
-            for first in range(len(after) - CALM_SAMPLES + 1):
-                if is_calm(after[first : first + CALM_SAMPLES], sampler.base):
-                    return after[first].at_s - since_s
-            time.sleep(0.1)
-        return None
+            return
+        result.latency_back_s = first_such(sampler, since_s, LATENCY_SAMPLES, lambda looks: is_prompt(looks, usual_s))
+        if result.latency_back_s is None:
+            result.problems.append(
+                f"{RECOVERY_BUDGET_S:.0f} s after the fault's end readings still take longer than {usual_s:.1f} s to their commit"
+            )
 
     def _settle(self, result: Result, load: Load, sampler: Sampler) -> None:
         """Stop the load and wait until nothing is on its way."""
@@ -180,15 +223,3 @@ def _failure(result: Result) -> str:
         counts["destroyed by the fault"] = sum(item.readings for item in result.destroyed)
         counts["of them nowhere else"] = result.gone
     return "; ".join([f"{count:,} {name}" for name, count in counts.items() if count] + result.problems)
-
-
-def is_calm(samples: Sequence[Sample], base: int) -> bool:
-    """Tell whether each look found more readings acknowledged and more placed, the one close behind the other.
-
-    `base`: readings placed before the trial's load began.
-    """
-    first, last = samples[0], samples[-1]
-    behind = _BEHIND_S * (last.acked - first.acked) / (last.at_s - first.at_s)
-    if any(s.placed is None or s.acked - (s.placed - base) > behind for s in samples):
-        return False
-    return all(a.acked < b.acked and (a.placed or 0) < (b.placed or 0) for a, b in pairwise(samples))

@@ -13,7 +13,8 @@ from deploy.chaos.report_page import page
 from deploy.chaos.report_text import as_json, as_table, summary
 from deploy.chaos.sampling import Sample
 from deploy.chaos.timeline import lanes, picture
-from deploy.chaos.trial import Result, is_calm
+from deploy.chaos.recovery import is_calm
+from deploy.chaos.trial import Result
 
 
 def looks(placed: list[int | None]) -> list[Sample]:
