@@ -22,8 +22,7 @@ _WAITS_BUDGET_S = 45.0
 
 def _bring_back(arena: Arena, view: ClusterView, brokers: tuple[str, ...]) -> None:
     """Start brokers again and wait until every copy is in sync: the next fault needs a whole cluster."""
-    for broker in brokers:
-        arena.start(broker)
+    arena.stack.start_servers(brokers)
     until(view.whole, _WHOLE_BUDGET_S, "every copy in sync again")
 
 
