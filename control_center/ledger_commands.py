@@ -13,11 +13,12 @@ from ingest.contract.moments import Moment
 from ingest.contract.operating import EXIT_OK, EXIT_TROUBLE, UserError, load_section
 
 if TYPE_CHECKING:
-    from control_center.rows import LedgerAudit, LedgerRow, LedgerTotals
+    from control_center.rows import DeadLetterReason, LedgerAudit, LedgerRow, LedgerTotals
     from processors.contract.database import DatabaseSettings
 
 _STATES: Final = ("received", "stored", "duplicate", "dead_letter", "refused", "in_flight", "unaccounted")
 _MOST_LIVES: Final = 100_000
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @click.command()
@@ -41,7 +42,7 @@ def ledger(ctx: click.Context, since_s: int | None, gateway: str | None, *, audi
 
     since = None if since_s is None else datetime.fromtimestamp(since_s, UTC)
     settings = load_section("database", DatabaseSettings, None)
-    totals, audit, rows = asyncio.run(_read(settings, since, gateway, audit_first=audit_first))
+    totals, audit, rows, reasons = asyncio.run(_read(settings, since, gateway, audit_first=audit_first))
     if gateway is not None and not rows and since is None:
         raise UserError(f"the ledger knows no gateway {gateway!r}; without --gateway it shows all")
     if as_json:
@@ -49,13 +50,15 @@ def ledger(ctx: click.Context, since_s: int | None, gateway: str | None, *, audi
     else:
         for line in ledger_lines(totals, audit, rows, with_audit=gateway is None):
             click.echo(line)
+        for line in reason_lines(reasons):
+            click.echo(line)
     wrong = totals.unaccounted + (audit.doubled if gateway is None else 0)
     ctx.exit(EXIT_TROUBLE if wrong else EXIT_OK)
 
 
 async def _read(
     settings: DatabaseSettings, since: datetime | None, gateway: str | None, *, audit_first: bool
-) -> tuple[LedgerTotals, LedgerAudit, list[LedgerRow]]:
+) -> tuple[LedgerTotals, LedgerAudit, list[LedgerRow], list[DeadLetterReason]]:
     import asyncpg
 
     from control_center.queries import DATABASE_AWAY, Queries
@@ -66,7 +69,8 @@ async def _read(
         async with await settings.pool("citynerve-ledger", max_size=1) as pool:
             queries = Queries(pool)
             rows = await queries.ledger(limit=_MOST_LIVES, gateway=gateway, since=since)
-            return await queries.ledger_totals(gateway, since), await queries.ledger_audit(), rows
+            reasons = await queries.dead_letter_reasons(since or _EVER, gateway)
+            return await queries.ledger_totals(gateway, since), await queries.ledger_audit(), rows, reasons
     except asyncpg.UndefinedTableError:
         raise UserError("the database lacks tables; run: citynerve migrate", exit_code=EXIT_TROUBLE) from None
     except DATABASE_AWAY as error:
@@ -102,6 +106,18 @@ def ledger_lines(totals: LedgerTotals, audit: LedgerAudit, rows: Sequence[Ledger
     if with_audit:
         lines.append(_audit_line(audit))
     return [*lines, _verdict(totals, audit if with_audit else None)]
+
+
+def reason_lines(reasons: Sequence[DeadLetterReason]) -> list[str]:
+    """The dead letters by reason, each with the number of its newest, which `citynerve deadletters show` takes."""
+    if not reasons:
+        return []
+    width = max(len(one.reason) for one in reasons)
+    return ["", "dead letters by reason:"] + [
+        f"  {_plain(one.reason):<{width}}  {one.readings:>10,} readings in {one.letters:,} letters, {one.waiting:,} not retried; "
+        f"newest {one.newest_received.astimezone(UTC):%Y-%m-%d %H:%M:%S}: citynerve deadletters show {one.newest_id}"
+        for one in reasons
+    ]
 
 
 def _counts(row: LedgerRow | LedgerTotals) -> list[str]:

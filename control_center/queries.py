@@ -14,6 +14,7 @@ from control_center.rows import (
     AlarmEvent,
     AlarmRow,
     CursorRow,
+    DeadLetterReason,
     DeadLetterRow,
     Device,
     GatewayWord,
@@ -257,6 +258,18 @@ class Queries:
             where.add("(device, kind) > ({0}, {1})", *after)
         sql = f"SELECT {_columns(DeviceClock)} FROM city_view.device_clocks WHERE {where} ORDER BY device, kind LIMIT {int(limit)}"
         return await self._fetch(DeviceClock, sql, *where.arguments)
+
+    async def dead_letter_reasons(self, since: datetime, gateway: str | None = None) -> list[DeadLetterReason]:
+        """Dead letters received at or after `since` by reason, the most readings first."""
+        sql = """
+            SELECT r.reason, r.letters, r.readings, r.waiting, r.newest_id, d.received AS newest_received, d.gateway AS newest_gateway,
+                   d.mqtt_topic AS newest_topic, d.detail AS newest_detail
+            FROM (SELECT reason, count(*) AS letters, sum(readings)::bigint AS readings,
+                         count(*) FILTER (WHERE retried_at IS NULL) AS waiting,
+                         max(letter_id) AS newest_id
+                  FROM city.dead_letters WHERE received >= $1 AND ($2::text IS NULL OR gateway = $2) GROUP BY reason) r
+            JOIN city.dead_letters d ON d.letter_id = r.newest_id ORDER BY r.readings DESC, r.reason"""
+        return await self._fetch(DeadLetterReason, sql, since, gateway)
 
     async def overview(self, readings_topic: str) -> Overview:
         """Ledger totals, cursors, open alarms and the number of devices, all of one moment, in one query."""

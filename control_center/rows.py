@@ -186,6 +186,21 @@ class DeadLetterRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetterReason:
+    """The dead letters of one reason and the newest of them. `waiting`: letters not retried."""
+
+    reason: str
+    letters: int
+    readings: int
+    waiting: int
+    newest_id: int
+    newest_received: datetime
+    newest_gateway: str
+    newest_topic: str
+    newest_detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class CursorRow:
     """How far the processors are on one partition of the readings topic."""
 

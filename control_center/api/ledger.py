@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from control_center.api.parameters import API, Cursor, Filter, Limit, PartsOf, cursor_key, cut
 from control_center.api.payloads import DeadLetterItem, JsonResponse, LedgerPage, Page, dead_letter_item
 from control_center.cursors import encode_cursor
+from control_center.rows import DeadLetterReason
 from ingest.contract.rejects import RejectReason
 
 router = APIRouter(prefix=API, tags=["ledger"])
@@ -21,6 +25,15 @@ async def get_ledger(parts: PartsOf, gateway: Filter = None, limit: Limit = 100,
     items, more = cut(rows, limit)
     following = encode_cursor("ledger", items[-1].gateway, items[-1].epoch) if more else None
     return JsonResponse(LedgerPage(totals, audit, items, following))
+
+
+@router.get("/deadletters/reasons", response_model=Page[DeadLetterReason])
+async def list_dead_letter_reasons(
+    parts: PartsOf, days: Annotated[int, Query(ge=1, le=366, description="received within so many days")] = 7
+) -> JsonResponse:
+    """Refused payloads by reason, the most readings first, each with the newest example. One page."""
+    since = datetime.now(UTC) - timedelta(days=days)
+    return JsonResponse(Page(await parts.queries.dead_letter_reasons(since), None))
 
 
 @router.get("/deadletters", response_model=Page[DeadLetterItem])

@@ -112,7 +112,15 @@ def add_catalogue(app: FastAPI, city: MockCity) -> None:
             {"gateway": "gw-1", "epoch": 1764000000, "open": True} | first | rest,
             {"gateway": "gw-2", "epoch": 1764000001, "open": True} | second | rest,
         ]
-        return {"totals": totals, "items": rows}
+        return {"totals": totals, "audit": city.audit, "items": rows}
+
+    @app.get("/api/v1/deadletters/reasons")
+    def get_dead_letter_reasons() -> Item:
+        return {"items": city.dead_letter_reasons, "next_cursor": None}
+
+    @app.get("/api/v1/flow")
+    def get_flow() -> Item:
+        return city.flow_item()
 
     @app.get("/api/v1/status")
     def get_status() -> Item:

@@ -37,6 +37,9 @@ KINDS: dict[str, tuple[tuple[str, str, int, int, float, float], ...]] = {
     "street_light": (("active_power", "W", 0, 60, 80, 70), ("energy_total", "kWh", 3, 60, 1200, 40)),
     "weather": (("air_temperature", "Cel", 0, 300, 27, 4), ("wind_direction", "deg", 1, 300, 120, 60)),
 }
+HOPS = (
+    ("devices", ""), ("broker", ""), ("gateway", "gw-1"), ("kafka", ""), ("processor", "processor-1"), ("database", ""),
+)  # fmt: skip
 RULES: dict[str, tuple[str, str, str, str]] = {
     "pm25-high": ("Fine dust is high", "Bụi mịn cao", "Warn schools near the device and check for fires upwind.",
                   "Báo các trường gần thiết bị và kiểm tra đám cháy đầu hướng gió."),
@@ -79,6 +82,22 @@ class MockCity:
     age: timedelta = timedelta(0)
     catch_up_speed: float = 0.0
     pinned: dict[str, float] = field(default_factory=dict)
+    database_age: timedelta = timedelta(0)
+    audit: Item = field(
+        default_factory=lambda: {
+            "days": 3, "expected": 900, "found": 800, "removed": 100, "missing": 0, "doubled": 0, "oldest": iso(now()), "newest": iso(now()),
+        }
+    )  # fmt: skip
+    dead_letter_reasons: list[Item] = field(
+        default_factory=lambda: [
+            {
+                "reason": "unknown_metric", "letters": 12, "readings": 31, "waiting": 11, "newest_id": 17, "newest_received": iso(now()),
+                "newest_gateway": "gw-1", "newest_topic": "city/senml/air-7", "newest_detail": "no metric is called <b>pm99</b>",
+            }
+        ]
+    )  # fmt: skip
+    flow: Item = field(default_factory=dict)
+    """What differs from a good day in the answer to /api/v1/flow; hops by part."""
     started: datetime = field(default_factory=now)
 
     @classmethod
@@ -130,6 +149,7 @@ class MockCity:
             "metric": None, "unit": None, "severity": severity, "state": "raised", "raised_at": iso(now()),
             "raised_value": None, "detail": {}, "acknowledged_at": None, "acknowledged_by": None, "cleared_at": None,
             "cleared_value": None, "latitude": known["latitude"], "longitude": known["longitude"],
+            "gateway": "gw-1",
         } | more  # fmt: skip
         self.alarms[alarm["alarm_id"]] = alarm
         return alarm
@@ -209,4 +229,18 @@ class MockCity:
             "duplicate_per_s": 1.9 * jitter, "in_flight": 341, "unaccounted": self.unaccounted,
             "active_alarms": sum(alarm["state"] != "cleared" for alarm in self.alarms.values()), "spooled": 0,
             "devices": len(self.devices), "stale_devices": len(self.silent),
+            "sampled_at": iso(now() - self.database_age), "behind_s": self.flow.get("behind_s"), "left_s": self.flow.get("left_s"),
         }  # fmt: skip
+
+    def flow_item(self) -> Item:
+        """Who waits for whom: everybody for nobody, but for what a test has set in `flow`."""
+        changed = self.flow.get("hops", {})
+        hops = [
+            {
+                "part": part, "name": name, "state": "fine", "waits_for": None, "age_s": None, "lag_s": None, "queue_bytes": None,
+                "queue_limit_bytes": None, "hours_left": None, "text": f"{part} {name} is fine.",
+            } | changed.get(part, {})
+            for part, name in HOPS
+        ]  # fmt: skip
+        known = {"mood": "live", "headline": "Live", "behind_s": None, "left_s": None} | self.flow
+        return known | {"time": iso(now()), "hops": hops}

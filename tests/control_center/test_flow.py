@@ -169,7 +169,7 @@ def test_a_processor_that_catches_up_says_how_far_and_how_long() -> None:
     assert said("processor", **behind) == "The processor processor-1 is catching up: 12 min behind, about 3 min to go."
     assert headline(**behind) == ("catching_up", "Catching up: 12 min behind, about 3 min to go")
     endless = {"catching_up": CatchingUp(720, None), "lag_s": 720.0}
-    assert headline(**endless) == ("catching_up", "Behind by 12 min, not catching up yet")
+    assert headline(**endless) == ("catching_up", "Behind by 12 min; how long to go is not known yet")
 
 
 def test_a_lag_that_nobody_knows_is_not_called_caught_up() -> None:

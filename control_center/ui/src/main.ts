@@ -1,4 +1,4 @@
-import { fetchCity, fetchDevices, fetchLedger, fetchLive, fetchNewestAlarms, fetchOpenAlarms, fetchSeries, fetchStatus } from "./api/client.ts";
+import { fetchCity, fetchDevices, fetchFlow, fetchLedger, fetchLive, fetchNewestAlarms, fetchOpenAlarms, fetchSeries, fetchStatus } from "./api/client.ts";
 import { Stream } from "./api/stream.ts";
 import { CityMap } from "./map/city_map.ts";
 import { remembered, rememberSelection } from "./state/address.ts";
@@ -8,9 +8,11 @@ import { setZone } from "./text/times.ts";
 import { AlarmList } from "./view/alarm_list.ts";
 import { DevicePanel } from "./view/device_panel.ts";
 import { DeviceSearch } from "./view/device_search.ts";
+import { FlowChain } from "./view/flow_chain.ts";
 import { showHeader } from "./view/header.ts";
 import { LedgerPanel } from "./view/ledger.ts";
 import { showTabs } from "./view/phone_tabs.ts";
+import { showStaleness } from "./view/stale_banner.ts";
 import { showStrip } from "./view/status_strip.ts";
 import { report, solved, type Task } from "./view/trouble.ts";
 import "./style/tokens.css";
@@ -18,11 +20,13 @@ import "./style/layout.css";
 import "./style/controls.css";
 import "./style/alarms.css";
 import "./style/device.css";
+import "./style/flow.css";
 import "./style/ledger.css";
 import "./style/map.css";
 import "./style/phone.css";
 
 const LEDGER_EVERY_S = 5;
+const FLOW_EVERY_S = 2;
 const CATALOGUE_AT_MOST_EVERY_MS = 10_000;
 const RETRY_AFTER_MS = 5_000;
 const NEWEST_ALARMS = 300;
@@ -72,6 +76,19 @@ async function loadLedger(): Promise<void> {
   state.changed("ledger");
 }
 
+/** No answer is no trouble of its own: the picture then shows its age, and the stream says that the control center is silent. */
+function loadFlow(): void {
+  const asked = language();
+  void fetchFlow(asked).then(
+    (flow) => {
+      if (asked !== language()) return;
+      state.flow = flow;
+      state.changed("flow");
+    },
+    () => undefined,
+  );
+}
+
 /** Everything anew: at the start, and where the stream could not resume. */
 function loadAll(): void {
   void insist("city", loadCity);
@@ -79,6 +96,7 @@ function loadAll(): void {
   void insist("devices", loadCatalogue);
   void insist("live", loadLive);
   void insist("ledger", loadLedger);
+  loadFlow();
   void fetchStatus().then((status) => state.takeStatus(status), () => undefined); // the stream brings the next one within a second
 }
 
@@ -109,6 +127,8 @@ const stream = new Stream(language, {
 
 showHeader(state, () => stream.silenceMs());
 showStrip(state);
+showStaleness(state, () => stream.silenceMs());
+new FlowChain(state);
 const alarms = new AlarmList(state, () => void insist("alarms", loadAlarms));
 new DevicePanel(state);
 new LedgerPanel(state);
@@ -119,6 +139,7 @@ rememberSelection(state);
 setLanguage(language());
 onLanguage(() => {
   void insist("alarms", loadAlarms);
+  loadFlow();
   stream.restart();
 });
 
@@ -131,6 +152,7 @@ setInterval(() => {
   seconds += 1;
   state.changed("tick");
   if (seconds % CLOCK_EVERY_S === 0) void insist("live", loadLive); // this workstation's clock may have been set meanwhile
+  if (seconds % FLOW_EVERY_S === 0) loadFlow();
   if (seconds % LEDGER_EVERY_S === 0) void loadLedger().then(() => solved("ledger"), (cause: unknown) => report("ledger", cause));
 }, 1000);
 

@@ -1,4 +1,4 @@
-import type { Alarm, City, Device, Ledger, LiveSnapshot, Page, Reading, Series, Status, WindowRow, WindowSize } from "./shapes.ts";
+import type { Alarm, City, DeadLetterReason, Device, Flow, Ledger, LiveSnapshot, Page, Reading, Series, Status, WindowRow, WindowSize } from "./shapes.ts";
 
 const REQUEST_DEADLINE_MS = 15_000;
 const PAGE_SIZE = 1000;
@@ -54,6 +54,7 @@ async function everyPage<Item>(path: string, parameters: Readonly<Record<string,
 export const fetchCity = (): Promise<City> => request("/api/v1/city");
 export const fetchStatus = (): Promise<Status> => request("/api/v1/status");
 export const fetchLive = (): Promise<LiveSnapshot> => request("/api/v1/live");
+export const fetchFlow = (language: string): Promise<Flow> => request(query("/api/v1/flow", { lang: language }));
 export const fetchLedger = (): Promise<Ledger> => request(query("/api/v1/ledger", { limit: PAGE_SIZE }));
 export const fetchDevices = (): Promise<Device[]> => everyPage("/api/v1/devices", { limit: PAGE_SIZE });
 export const fetchSeries = (): Promise<Series[]> => everyPage("/api/v1/series", { limit: PAGE_SIZE });
@@ -61,6 +62,12 @@ export const fetchSeries = (): Promise<Series[]> => everyPage("/api/v1/series", 
 /** All open alarms: their number is shown, so it must be the whole of them. */
 export function fetchOpenAlarms(language: string): Promise<Alarm[]> {
   return everyPage("/api/v1/alarms", { state: "open", lang: language, limit: PAGE_SIZE });
+}
+
+/** What was set aside in the last days, by reason. */
+export async function fetchDeadLetterReasons(days: number): Promise<readonly DeadLetterReason[]> {
+  const page: Page<DeadLetterReason> = await request(query("/api/v1/deadletters/reasons", { days }));
+  return page.items;
 }
 
 /** The newest alarms of any state. */

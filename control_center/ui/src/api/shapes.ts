@@ -75,6 +75,8 @@ export interface Alarm {
   readonly cleared_value: number | null;
   readonly latitude: number | null;
   readonly longitude: number | null;
+  /** Through which it last sent; null where the control center has not seen that since its start. */
+  readonly gateway?: string | null;
 }
 
 export interface LedgerTotals {
@@ -98,8 +100,21 @@ export interface LedgerRow extends LedgerTotals {
   readonly last_seen: string | null;
 }
 
+/** Stored rows held against what the processors say they stored; summed over the days audited. */
+export interface LedgerAudit {
+  readonly days: number;
+  readonly expected: number;
+  readonly found: number;
+  readonly removed: number;
+  readonly missing: number;
+  readonly doubled: number;
+  readonly oldest: string | null;
+  readonly newest: string | null;
+}
+
 export interface Ledger {
   readonly totals: LedgerTotals;
+  readonly audit?: LedgerAudit;
   readonly items: readonly LedgerRow[];
 }
 
@@ -128,4 +143,47 @@ export interface Status {
   readonly spooled: number | null;
   readonly devices: number | null;
   readonly stale_devices: number | null;
+  /** Of which moment everything is that comes from the database. */
+  readonly sampled_at?: string | null;
+  /** A backlog is being worked off: how far the data lies behind, and until when (null: it does not come closer). */
+  readonly behind_s?: number | null;
+  readonly left_s?: number | null;
+}
+
+export type FlowPart = "devices" | "broker" | "gateway" | "kafka" | "processor" | "database";
+
+/** One stage of the data's way. `text` says it in one sentence, in the language asked for. */
+export interface Hop {
+  readonly part: FlowPart;
+  readonly name: string;
+  readonly state: "fine" | "catching_up" | "waiting" | "silent" | "away" | "unknown";
+  readonly waits_for: FlowPart | null;
+  readonly age_s: number | null;
+  readonly lag_s: number | null;
+  readonly queue_bytes: number | null;
+  readonly queue_limit_bytes: number | null;
+  readonly hours_left: number | null;
+  readonly text: string;
+}
+
+export interface Flow {
+  readonly time: string;
+  readonly mood: "live" | "catching_up" | "held_up" | "unknown";
+  readonly headline: string;
+  readonly behind_s: number | null;
+  readonly left_s: number | null;
+  readonly hops: readonly Hop[];
+}
+
+/** Dead letters of one reason, and the newest of them. */
+export interface DeadLetterReason {
+  readonly reason: string;
+  readonly letters: number;
+  readonly readings: number;
+  readonly waiting: number;
+  readonly newest_id: number;
+  readonly newest_received: string;
+  readonly newest_gateway: string;
+  readonly newest_topic: string;
+  readonly newest_detail: string;
 }

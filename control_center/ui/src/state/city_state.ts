@@ -1,10 +1,10 @@
 import type { Connection } from "../api/stream.ts";
-import type { Alarm, City, Device, Ledger, LiveItem, Series, Severity, Status } from "../api/shapes.ts";
+import type { Alarm, City, Device, Flow, Ledger, LiveItem, Series, Severity, Status } from "../api/shapes.ts";
 import { type Backlog, BacklogDetector, freshness, type Freshness } from "./freshness.ts";
 import { ServerClock } from "./server_clock.ts";
 
 /** What changed; views listen to the parts they show. */
-export type Part = "city" | "devices" | "latest" | "alarms" | "status" | "ledger" | "connection" | "selection" | "tick";
+export type Part = "city" | "devices" | "latest" | "alarms" | "status" | "flow" | "ledger" | "connection" | "selection" | "tick";
 
 export interface Latest {
   readonly value: number;
@@ -30,6 +30,8 @@ export class CityState {
   alarms = new Map<number, Alarm>();
   status: Status | null = null;
   ledger: Ledger | null = null;
+  /** Who waits for whom. */
+  flow: Flow | null = null;
   connection: Connection = "connecting";
   selection: Selection | null = null;
   /** The running catch-up; null while the city is live. */

@@ -24,6 +24,16 @@ export function formatRate(value: number): string {
   return new Intl.NumberFormat(locale(), { maximumFractionDigits: Math.abs(value) >= 10 ? 0 : 1 }).format(value);
 }
 
+const BYTE_UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+/** Bytes in decimal units: 3.1 GB. */
+export function formatBytes(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(bytes) / 3));
+  const size = bytes / 1000 ** power;
+  const digits = new Intl.NumberFormat(locale(), { maximumFractionDigits: power > 0 && size < 100 ? 1 : 0 });
+  return `${digits.format(size)}\u202f${BYTE_UNITS[power] ?? ""}`;
+}
+
 /** "12 s", "3 min", "2 h 10 min", "4 d": two units at most. */
 export function formatAge(seconds: number): string {
   const s = Math.max(0, Math.round(seconds));

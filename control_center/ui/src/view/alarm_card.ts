@@ -25,7 +25,7 @@ export function thresholdOf(alarm: Alarm): number | null {
   return null;
 }
 
-export function alarmCard(alarm: Alarm, nowMs: number, busy: boolean, actions: AlarmActions): HTMLElement {
+export function alarmCard(alarm: Alarm, nowMs: number, behindS: number | null, busy: boolean, actions: AlarmActions): HTMLElement {
   const id = String(alarm.alarm_id);
   const heading = button({ class: "alarm-title", text: alarm.title || alarm.rule_id }, () => actions.choose(alarm));
   return element(
@@ -35,7 +35,7 @@ export function alarmCard(alarm: Alarm, nowMs: number, busy: boolean, actions: A
       element("div", { class: "alarm-head" }, [
         icon(SEVERITY_SHAPES[alarm.severity], "alarm-shape"),
         element("span", { class: "alarm-severity", text: t(`severity.${alarm.severity}`) }),
-        element("time", { class: "alarm-since", text: sinceText(alarm, nowMs), attributes: { datetime: alarm.raised_at } }),
+        element("time", { class: "alarm-since", text: sinceText(alarm, nowMs, behindS), attributes: { datetime: alarm.raised_at } }),
       ]),
       element("h3", {}, [heading]),
       element("p", { class: "alarm-where" }, [
@@ -49,13 +49,17 @@ export function alarmCard(alarm: Alarm, nowMs: number, busy: boolean, actions: A
   );
 }
 
-/** "since 14:02 (5 min)": restated in place as time passes. */
-export function sinceText(alarm: Alarm, nowMs: number): string {
+/**
+ * "since 14:02 (5 min)": restated in place as time passes. Times are the event's; `behindS`: while a backlog is worked off the data
+ * lies so far behind that an alarm of ten minutes ago may have become known just now, and may be over already.
+ */
+export function sinceText(alarm: Alarm, nowMs: number, behindS: number | null): string {
   const raisedMs = Date.parse(alarm.raised_at);
   const endMs = alarm.cleared_at === null ? nowMs : Date.parse(alarm.cleared_at);
   const time = moment(raisedMs, nowMs);
   const age = formatAge((endMs - raisedMs) / 1000);
-  return t(alarm.cleared_at === null ? "alarm.since" : "alarm.lasted", { time, age });
+  if (alarm.cleared_at !== null) return t("alarm.lasted", { time, age });
+  return behindS === null ? t("alarm.since", { time, age }) : t("alarm.since_behind", { time, age, behind: formatAge(behindS) });
 }
 
 function values(alarm: Alarm): HTMLElement | null {

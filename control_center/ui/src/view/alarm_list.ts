@@ -1,9 +1,11 @@
 import { acknowledgeAlarm } from "../api/client.ts";
 import type { Alarm, Severity } from "../api/shapes.ts";
+import { byUrgency, inGroups, type AlarmGroup } from "../state/alarm_groups.ts";
 import type { CityState } from "../state/city_state.ts";
 import { language, onLanguage, t } from "../text/catalogue.ts";
 import { formatCount } from "../text/numbers.ts";
 import { cityZone } from "../text/times.ts";
+import { AlarmGroupCard } from "./alarm_group_card.ts";
 import { alarmCard, SEVERITY_SHAPES, sinceText, type AlarmActions } from "./alarm_card.ts";
 import { arrange, button, byId, element, icon, setText } from "./element.ts";
 import { askOperatorName, operatorName } from "./operator_name.ts";
@@ -17,7 +19,7 @@ const REDRAW_AGES_EVERY_TICKS = 20;
 const BURST_MS = 50;
 const MOST_ANNOUNCED = 3;
 
-/** The alarms, newest first, with acknowledge. `onFilter` fetches what the filter needs. */
+/** The alarms, the most urgent first, with acknowledge; silent devices of one gateway as one line. `onFilter` fetches what the filter needs. */
 export class AlarmList {
   filter: AlarmFilter = "open";
   private readonly state: CityState;
@@ -27,6 +29,9 @@ export class AlarmList {
   private readonly busy = new Set<number>();
   private cards = new Map<number, { readonly made: string; readonly node: HTMLElement }>();
   private readonly actions: AlarmActions;
+  private readonly groups = new Map<string, AlarmGroupCard>();
+  private readonly unfolded = new Set<string>();
+  private readonly groupsBusy = new Set<string>();
   private announced: Set<number> | null = null;
   private ticks = 0;
   private waiting = false;
@@ -59,7 +64,7 @@ export class AlarmList {
       this.signed,
     );
     state.on(["alarms"], () => this.showSoon());
-    state.on(["city"], () => this.show());
+    state.on(["city", "flow"], () => this.show());
     state.on(["tick"], () => this.tick());
     onLanguage(() => this.show());
     this.show();
@@ -85,12 +90,15 @@ export class AlarmList {
     const now = this.state.clock.nowMs();
     const chosen = [...this.state.alarms.values()]
       .filter((alarm) => this.filter === "all" || alarm.state !== "cleared")
-      .sort((a, b) => Date.parse(b.raised_at) - Date.parse(a.raised_at) || b.alarm_id - a.alarm_id);
-    const cards: Node[] = chosen.slice(0, LONGEST_LIST).map((alarm) => this.card(alarm, now));
+      .sort(byUrgency);
+    const entries = inGroups(chosen, this.state.flow);
+    const cards: Node[] = entries
+      .slice(0, LONGEST_LIST)
+      .map((entry) => ("alarm" in entry ? this.card(entry.alarm, now) : this.groupCard(entry.group, now)));
     this.cards = new Map([...this.cards].filter(([id]) => this.state.alarms.has(id)));
     if (cards.length === 0) cards.push(this.empty());
-    if (chosen.length > LONGEST_LIST) {
-      const more = t("alarms.more", { n: formatCount(chosen.length - LONGEST_LIST) });
+    if (entries.length > LONGEST_LIST) {
+      const more = t("alarms.more", { n: formatCount(entries.length - LONGEST_LIST) });
       cards.push(element("li", { class: "alarm-empty", text: more }));
     }
     arrange(this.list, cards);
@@ -100,6 +108,42 @@ export class AlarmList {
     this.signed.textContent = name === null ? "" : t("operator.signed_as", { name });
   }
 
+  private groupCard(group: AlarmGroup, now: number): HTMLElement {
+    let card = this.groups.get(group.key);
+    if (card === undefined) {
+      card = new AlarmGroupCard(group, {
+        fold: (chosen) => this.fold(chosen),
+        acknowledgeAll: (chosen) => void this.acknowledgeAll(chosen),
+      });
+      this.groups.set(group.key, card);
+    }
+    const members = this.unfolded.has(group.key) ? group.alarms.map((alarm) => this.card(alarm, now)) : null;
+    card.show(group, now, this.groupsBusy.has(group.key), members);
+    return card.node;
+  }
+
+  private fold(group: AlarmGroup): void {
+    if (!this.unfolded.delete(group.key)) this.unfolded.add(group.key);
+    this.show();
+  }
+
+  private async acknowledgeAll(group: AlarmGroup): Promise<void> {
+    const by = await askOperatorName();
+    if (by === null) return;
+    this.groupsBusy.add(group.key);
+    this.show();
+    try {
+      for (const alarm of group.alarms.filter(({ state }) => state === "raised")) {
+        this.state.takeAlarm(await acknowledgeAlarm(alarm.alarm_id, by, language()));
+      }
+      solved("acknowledge");
+    } catch (cause) {
+      report("acknowledge", cause);
+    }
+    this.groupsBusy.delete(group.key);
+    this.show();
+  }
+
   /** The card made before, unless what it shows has changed; only its age is restated in place. */
   private card(alarm: Alarm, now: number): HTMLElement {
     const busy = this.busy.has(alarm.alarm_id);
@@ -107,10 +151,10 @@ export class AlarmList {
     const known = this.cards.get(alarm.alarm_id);
     if (known?.made === made) {
       const since = known.node.querySelector(".alarm-since");
-      if (since !== null) setText(since, sinceText(alarm, now));
+      if (since !== null) setText(since, sinceText(alarm, now, this.state.status?.behind_s ?? null));
       return known.node;
     }
-    const node = alarmCard(alarm, now, busy, this.actions);
+    const node = alarmCard(alarm, now, this.state.status?.behind_s ?? null, busy, this.actions);
     this.cards.set(alarm.alarm_id, { made, node });
     return node;
   }

@@ -21,7 +21,7 @@ export function showHeader(state: CityState, silenceMs: () => number): void {
   const showConnection = (): void => {
     const text = connectionText(state, silenceMs());
     document.body.dataset["connection"] = state.connection;
-    document.body.dataset["backlog"] = String(state.backlog !== null);
+    document.body.dataset["mood"] = moodOf(state);
     if (byId("connection-text").textContent !== text) byId("connection-text").textContent = text;
   };
   const showClock = (): void => {
@@ -42,7 +42,7 @@ export function showHeader(state: CityState, silenceMs: () => number): void {
 
   state.on(["city"], showCity);
   state.on(["alarms"], showTitle);
-  state.on(["connection", "status"], showConnection);
+  state.on(["connection", "status", "flow"], showConnection);
   state.on(["tick", "city"], () => {
     showClock();
     showConnection();
@@ -60,6 +60,13 @@ function connectionText(state: CityState, silenceMs: number): string {
   if (state.connection === "connecting") return t("connection.connecting");
   if (state.connection === "lost") return t("connection.lost", { age });
   if (state.connection === "silent") return t("connection.silent", { age });
+  // the server knows of a backlog what this page can see, and of the stages before it what it cannot
+  if (state.flow !== null && state.flow.mood !== "live") return state.flow.headline;
   if (state.backlog === null) return t("connection.live");
   return t("connection.backlog", { time: moment(state.backlog.toMs, state.clock.nowMs()) });
+}
+
+function moodOf(state: CityState): string {
+  if (state.flow !== null && state.flow.mood !== "live") return state.flow.mood;
+  return state.backlog === null ? "live" : "catching_up";
 }

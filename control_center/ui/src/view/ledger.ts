@@ -3,6 +3,7 @@ import type { CityState } from "../state/city_state.ts";
 import { onLanguage, t, type Key } from "../text/catalogue.ts";
 import { formatCount } from "../text/numbers.ts";
 import { moment } from "../text/times.ts";
+import { DeadLetters } from "./dead_letters.ts";
 import { button, byId, element } from "./element.ts";
 import { byGateway, type GatewayAccount } from "./ledger_sums.ts";
 
@@ -18,19 +19,24 @@ export class LedgerPanel {
   private readonly state: CityState;
   private readonly verdict = element("p", { class: "ledger-verdict" });
   private readonly sum = element("dl", { class: "ledger-sum" });
+  private readonly audit = element("p", { class: "ledger-audit" });
   private readonly table = element("tbody");
+  private readonly letters: DeadLetters;
   private readonly dialog: HTMLDialogElement;
 
   constructor(state: CityState) {
     this.state = state;
     this.dialog = this.gateways();
+    this.letters = new DeadLetters(state);
     byId("ledger").append(
       element("div", { class: "panel-head" }, [
         element("h2", { data: { t: "ledger.title" }, attributes: { id: "ledger-title" } }),
+        button({ class: "button quiet-button", data: { t: "ledger.letters" } }, () => void this.letters.open()),
         button({ class: "button quiet-button", data: { t: "ledger.gateways" } }, () => this.dialog.showModal()),
       ]),
       this.verdict,
       this.sum,
+      this.audit,
     );
     document.body.append(this.dialog);
     state.on(["ledger"], () => this.show());
@@ -64,7 +70,7 @@ export class LedgerPanel {
     const ledger = this.state.ledger;
     if (ledger === null) return;
     const { totals } = ledger;
-    const clean = totals.unaccounted === 0;
+    const clean = totals.unaccounted === 0 && (ledger.audit?.doubled ?? 0) === 0;
     this.verdict.dataset["mood"] = clean ? "good" : "bad";
     this.verdict.replaceChildren(
       element("strong", { class: "ledger-number", text: formatCount(totals.unaccounted) }),
@@ -77,7 +83,26 @@ export class LedgerPanel {
       this.term("received", totals.received, "total"),
       ...SHARES.map((share) => this.term(share, totals[share], share)),
     );
+    this.showAudit();
     this.table.replaceChildren(...byGateway(ledger.items).map((account) => this.row(account)));
+  }
+
+  /** The ledger follows frames; the audit says whether the rows that were stored are still there. */
+  private showAudit(): void {
+    const audit = this.state.ledger?.audit;
+    if (audit === undefined || audit.newest === null) {
+      this.audit.textContent = t("ledger.not_audited");
+      this.audit.dataset["mood"] = "plain";
+      return;
+    }
+    this.audit.textContent = t("ledger.audit", {
+      time: moment(Date.parse(audit.newest), this.state.clock.nowMs()),
+      days: formatCount(audit.days),
+      missing: formatCount(audit.missing),
+      doubled: formatCount(audit.doubled),
+      removed: formatCount(audit.removed),
+    });
+    this.audit.dataset["mood"] = audit.missing + audit.doubled > 0 ? "bad" : "plain";
   }
 
   private term(label: keyof LedgerTotals, value: number, role: string): HTMLElement {

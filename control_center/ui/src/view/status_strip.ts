@@ -64,7 +64,7 @@ export function showStrip(state: CityState): void {
   const values = TILES.map(() => element("dd", { text: UNKNOWN }));
   byId("strip").append(
     ...TILES.map((tile, index) =>
-      element("div", { class: "tile", data: { tTitle: tile.hint, tile: tile.label } }, [
+      element("div", { class: "tile", data: { tTitle: tile.hint, tile: tile.label, from: tile.label === "status.stale" || tile.label === "status.lag" ? "stream" : "database" } }, [
         element("dt", { data: { t: tile.label } }),
         values[index] ?? null,
       ]),
