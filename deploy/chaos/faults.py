@@ -35,6 +35,8 @@ _LINE_S = 10.0
 _SLOW_S = 15.0
 _LATENCY_S = 0.5
 _BYTES_PER_S = 20_000
+_BURST_FROM_PER_S = 200.0
+"""Ten times this must get through the simulator and the broker on two cores that are busy with all the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Fault:
     act: Callable[[Arena], None]
     arena: type[Arena] = Arena
     """The kind of stack it is thrown at."""
+    rate: float | None = None
+    """Messages a second where the fault needs its own, whatever the trial's plan says."""
 
 
 def _process_faults() -> dict[str, Fault]:
@@ -118,7 +122,7 @@ def _disk_faults() -> dict[str, Fault]:
 
 def _load_faults() -> dict[str, Fault]:
     return {
-        "burst": Fault("ten times the load for a minute", Burst(60.0)),
+        "burst": Fault("ten times the load for a minute", Burst(60.0), rate=_BURST_FROM_PER_S),
         "slow-process": Fault("the processor slowed to a fifth for a minute", Slowed("process", 60.0)),
         "slow-kafka": Fault("Kafka slowed to a fifth", Slowed("kafka", 20.0)),
         "slow-postgres": Fault("PostgreSQL slowed to a fifth", Slowed("postgres", 20.0)),

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from deploy.chaos.arena import Arena
+from deploy.chaos.cluster_view import ClusterView
 from deploy.chaos.destroyed import destroyed
 from deploy.chaos.waits import pause, until
 from deploy.local.trouble import Trouble
@@ -21,6 +22,7 @@ from ingest.contract.topics import Topics
 
 _BACKLOG_S = 6.0
 _BUDGET_S = 30.0
+_HEALED = "which has them whole"
 _DAMAGED = "citynerve_processor_damaged_batches_total"
 _COPIES = 6
 _FLIPS = 8
@@ -44,10 +46,11 @@ class FlippedKafkaLog:
         arena.terminate(
             "kafka"
         )  # in good order: after a kill it would look through its log itself, and cut it off at the damage
-        path, number, start, end = _unread_batch(arena, topic, cursors)
-        body = bytearray(path.read_bytes())
-        ((_, _, first, behind),) = batches(bytes(body[start:end]))
-        whole = stretch(bytes(body[start:end]), TopicPartition(topic, number), first, behind)
+        folder = arena.stack.place.data("kafka")
+        path, number, start, end = _unread_batch(topic, cursors, dict.fromkeys(cursors, folder))
+        body = path.read_bytes()[start:end]
+        ((_, _, first, behind),) = batches(body)
+        whole = stretch(body, TopicPartition(topic, number), first, behind)
         arena.destroyed.append(
             destroyed(
                 f"a batch of {topic}/{number} on Kafka's disk",
@@ -55,19 +58,49 @@ class FlippedKafkaLog:
                 (topic, number, first, behind - 1),
             )
         )
-        body[(start + end) // 2] ^= 1
-        with path.open("r+b") as file:
-            file.write(body)
+        _flip(path, (start + end) // 2)
         arena.over()
         arena.start("kafka")
         arena.start("process")
         until(lambda: arena.metric("process", _DAMAGED) == 1, _BUDGET_S, "the damaged batch met and counted")
 
 
-def _unread_batch(arena: Arena, topic: str, cursors: dict[int, int]) -> tuple[Path, int, int, int]:
-    """(file, partition, start, end) of a batch that nobody has read and that has others before and behind it."""
+@dataclass(frozen=True, slots=True)
+class FlippedLeaderLog:
+    """One bit of a batch that the processor has not read, at the broker that leads its partition; the two others have it whole."""
+
+    def __call__(self, arena: Arena) -> None:
+        topic = Topics().readings
+        arena.terminate("process")
+        pause(_BACKLOG_S)
+        cursors = asyncio.run(_cursors(arena.dsn, topic))
+        folders = {
+            state.partition: arena.stack.place.data(state.leader)
+            for state in ClusterView(arena).partitions()
+            if state.topic == topic and state.leader is not None
+        }
+        path, _, start, end = _unread_batch(topic, cursors, folders)
+        _flip(path, (start + end) // 2)  # under the running broker: it serves what the page cache has
+        arena.over()
+        arena.start("process")
+        log = arena.stack.place.logs / "process.log"
+        until(lambda: _HEALED in log.read_text(encoding="utf-8"), _BUDGET_S, "the batch read from another broker")
+        if arena.metric("process", _DAMAGED) != 0:
+            raise Trouble("a batch that two brokers have whole was left out")
+
+
+def _flip(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def _unread_batch(topic: str, cursors: dict[int, int], folders: dict[int, Path]) -> tuple[Path, int, int, int]:
+    """(file, partition, start, end) of a batch that nobody has read and that has another behind it; `folders`: where each partition is."""
     for number, offset in cursors.items():
-        for path in sorted(arena.stack.place.data("kafka").rglob(f"{topic}-{number}/*.log")):
+        for path in sorted(folders[number].rglob(f"{topic}-{number}/*.log")):
             unread = [(start, end) for start, end, first, _ in batches(path.read_bytes()) if first > offset]
             if len(unread) >= 2:
                 return (path, number, *unread[len(unread) // 2 - 1])

@@ -10,6 +10,7 @@ badly guessed one.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import ConsumerRecord
+
+log = logging.getLogger(__name__)
 
 _BATCH = struct.Struct(">qiibIhi")
 """baseOffset, batchLength, partitionLeaderEpoch, magic, crc, attributes, lastOffsetDelta."""
@@ -73,6 +76,10 @@ async def _from_other_replicas(
             continue
         whole = [record for record in other.records if record.offset <= last]
         if whole:
+            log.error(
+                "offsets %d to %d of %s are damaged at broker %d; read from broker %d, which has them whole",
+                first, whole[-1].offset, partition, leader, replica,
+            )  # fmt: skip
             return Stretch([*found.records, *whole])
         if other.damaged is None:
             unasked.append(replica)  # it may not know yet that the batch is committed
