@@ -20,6 +20,7 @@ from functools import partial
 from ingest.arrival_rate import ArrivalRate
 from ingest.custody import Custody
 from ingest.frames import OutFrame
+from ingest.gateway_clock import wall_us
 from ingest.kafka_sink import KafkaSink, SinkError, on_done
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
@@ -73,6 +74,7 @@ class Delivery:
         self._full = False
         self._told: str | None = ""
         self._damage_told = 0, 0
+        self.now_us = wall_us
         self._arrivals = ArrivalRate(time.monotonic())
         metrics.spool_max_bytes.set(settings.spool_max_bytes)
 
@@ -179,7 +181,7 @@ class Delivery:
         self._custody.acknowledged(frame.topic, frame.partition, frame.header, offset)
         self._metrics.frames.labels(frame.topic).inc()
         self._metrics.frame_readings.observe(frame.header.count)
-        self._metrics.receive_to_kafka.observe(max(0.0, time.time() - frame.header.received_us / 1e6))
+        self._metrics.receive_to_kafka.observe(max(0.0, (self.now_us() - frame.header.received_us) / 1e6))
 
     def _failed(self, producer: int, failure: SinkError) -> None:
         if producer == self._producers and self._failure is None:

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _BATCH_BYTES = 1024 * 1024
 _REQUEST_BYTES = 4 * 1024 * 1024
 _STOP_TIMEOUT_S = 2.0
+_LOG_APPEND_TIME = 1
 _LOOK_AGAIN_S = 0.05
 
 
@@ -104,15 +105,22 @@ class KafkaSink:
             raise SinkError("refused", f"{type(error).__name__}: {error}") from error
         return future
 
-    async def send_statement(self, topic: str, key: bytes, body: bytes, deadline_s: float) -> bool:
-        """Send a custody statement and wait for it; False when Kafka did not take it in time."""
+    async def send_statement(
+        self, topic: str, key: bytes, body: bytes, deadline_s: float, heard: Callable[[int], None] | None = None
+    ) -> bool:
+        """Send a custody statement and wait for it; False when Kafka did not take it in time.
+
+        `heard` is told when that was by Kafka's clock, in microseconds.
+        """
         if self._producer is None:
             return False
         try:
             async with asyncio.timeout(deadline_s):
-                await self._producer.send_and_wait(topic, body, key=key, partition=0)
+                taken = await self._producer.send_and_wait(topic, body, key=key, partition=0)
         except (KafkaError, TimeoutError, AssertionError, OSError):
             return False
+        if heard is not None and taken.timestamp_type == _LOG_APPEND_TIME:
+            heard(taken.timestamp * 1000)
         return True
 
     async def close(self) -> None:

@@ -69,6 +69,13 @@ class IngestMetrics:
         self.spool_full = gauge("spool_full", "1 while the spool takes nothing more and MQTT is not acknowledged")
         self.mqtt_connected = gauge("mqtt_connected", "1 while the MQTT session stands")
         self.kafka_up = gauge("kafka_up", "1 while frames go straight to Kafka")
+        self.clock_off = gauge(
+            "clock_off_seconds", "how far this machine's clock is ahead of the time that is believed"
+        )
+        self.kafka_clock_off = gauge(
+            "kafka_clock_off_seconds", "how far Kafka's clock is ahead of the time that is believed"
+        )
+        self.clock_steps = counter("clock_steps", "steps of this machine's clock of more than half a minute")
         self.last_message = gauge(
             "last_message_timestamp_seconds", "when the last MQTT message came, seconds since 1970"
         )

@@ -24,6 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.ack_tracker import AckTracker, Ticket
 from ingest.contract.broker import MqttSettings
+from ingest.gateway_clock import wall_us
 from ingest.metrics import IngestMetrics
 from ingest.mqtt_client import BatchingClient
 from ingest.mqtt_packets import Message
@@ -64,6 +65,7 @@ class MqttSource:
         self._trouble = "not connected to the MQTT broker yet"
         self._held_bytes = 0
         self.on_session: Callable[[], None] = lambda: None
+        self.now_us = wall_us
         self._client = self._make_client()
         metrics.unacked_messages.set_function(lambda: self.unacknowledged)
 
@@ -278,7 +280,7 @@ class MqttSource:
         self._inbox_bytes = 0
 
     def _received(self, messages: list[Message]) -> None:
-        now_us = time.time_ns() // 1000
+        now_us = self.now_us()
         size = 0
         redelivered = 0
         for message in messages:

@@ -53,6 +53,7 @@ class Pipeline:
         metrics: IngestMetrics,
         topics: Topics,
         catalogue: Catalogue,
+        now_us: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._reader = reader
@@ -61,6 +62,7 @@ class Pipeline:
         self._custody = custody
         self._metrics = metrics
         self._catalogue = catalogue
+        self._now_us = now_us
         self._builder = FrameBuilder(settings.gateway_id, custody.epoch, topics, catalogue, custody.number)
         self._tickets: list[tuple[Ticket, int]] = []
         self._messages = 0
@@ -98,7 +100,7 @@ class Pipeline:
         tickets, self._tickets, self._messages = self._tickets, [], 0
         if not tickets:
             return
-        frames = self._builder.build(time.time_ns() // 1000)
+        frames = self._builder.build(self._now_us())
         self._outlet.put(Flush(frames, lambda: self._acknowledge(tickets)))  # 6 deliver: delivery, kafka_sink, spool
         self._catalogue.make_room()
         self._metrics.channels.set(len(self._catalogue))

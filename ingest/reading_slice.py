@@ -87,6 +87,8 @@ class SliceReader:
         self._window = window
         self._max_payload = max_payload_bytes
         self._metrics = metrics
+        self.doubt_us: Callable[[], int] = lambda: 0
+        """How much later it may be than the time of receipt says."""
         self._decoders = {route.topic: decoder_for(route.format, profiles[route.profile]) for route in routes}
 
     def read(self, messages: list[Message]) -> Taken:
@@ -112,7 +114,7 @@ class SliceReader:
 
     def _admit(self, columns: Columns, profile: DeviceProfile, now_us: int) -> Admitted:
         try:
-            return admit(columns, profile, self._catalogue, self._window, now_us)
+            return admit(columns, profile, self._catalogue, self._window_now(), now_us)
         except Exception:
             # our own mistake must not stall the gateway: the slice's readings become dead letters, one by one counted
             log.exception("admission failed; the slice's readings are dead letters")
@@ -125,6 +127,12 @@ class SliceReader:
             ]
             lost.rejects = [*columns.rejects, *internal]
             return lost
+
+    def _window_now(self) -> TimeWindow:
+        doubt_us = self.doubt_us()
+        if not doubt_us:
+            return self._window
+        return TimeWindow(self._window.max_age_us, self._window.max_ahead_us + doubt_us)
 
     def _decode(self, messages: list[Message], taken: Taken) -> dict[str, Columns]:
         columns: dict[str, Columns] = {}

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -17,6 +18,7 @@ from ingest.contract.operating import EXIT_TROUBLE, UserError, status_server
 from ingest.custody import Custody
 from ingest.delivery import Delivery
 from ingest.device_profile import load_profiles
+from ingest.gateway_clock import GatewayClock
 from ingest.kafka_sink import KafkaSink
 from ingest.metrics import IngestMetrics
 from ingest.mqtt_source import MqttSource
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 _STATEMENT_EVERY_S = 1.0
 _STATEMENT_DEADLINE_S = 5.0
 _CUSTODY_FAILURES_BEFORE_RENEWAL = 3
+_FIRST_WORD_EVERY_S = 0.1
+_FIRST_WORD_BUDGET_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class Gateway:
             raise UserError(
                 f"cannot write to state_dir {ingest.gateway_dir}: {error.strerror}", exit_code=EXIT_TROUBLE
             ) from None
+        self._clock = GatewayClock(not_before_us=self._custody.epoch)
+        self._heard = asyncio.Event()
         catalogue = Catalogue(settings.kafka.partitions, ingest.max_channels)
         window = TimeWindow(ingest.max_age_s * 1_000_000, ingest.max_ahead_s * 1_000_000)
         reader = SliceReader(
@@ -76,10 +82,12 @@ class Gateway:
             max_payload_bytes=ingest.max_payload_bytes,
             metrics=self._metrics,
         )
+        reader.doubt_us = self._clock.doubt_us
         self._sink = KafkaSink(settings.kafka, f"citynerve-{ingest.gateway_id}")
         self._delivery = Delivery(ingest, self._sink, self._spool, self._custody, self._metrics)
         self._source = MqttSource(settings.mqtt, ingest, self._metrics, session_expected=self._custody.session_seen)
         self._source.on_session = self._session_stands
+        self._source.now_us = self._delivery.now_us = self._clock.now_us
         self._pipeline = Pipeline(
             settings=ingest,
             reader=reader,
@@ -89,8 +97,10 @@ class Gateway:
             metrics=self._metrics,
             topics=topics,
             catalogue=catalogue,
+            now_us=self._clock.now_us,
         )
         self._custody_failures = 0
+        self._clock_steps = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set. A part that dies ends the process: a supervisor starts it anew, and nothing is lost by that."""
@@ -114,7 +124,7 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def _tasks(self) -> AsyncIterator[tuple[asyncio.Task[None], list[asyncio.Task[None]]]]:
         self._stopping = False
-        pipeline = asyncio.create_task(self._pipeline.run(lambda: self._stopping), name="pipeline")
+        pipeline = asyncio.create_task(self._run_pipeline(), name="pipeline")
         others = [
             asyncio.create_task(self._source.run(), name="mqtt"),
             asyncio.create_task(self._delivery.run(), name="delivery"),
@@ -126,6 +136,13 @@ class Gateway:
             for task in (pipeline, *others):
                 task.cancel()
             await asyncio.gather(pipeline, *others, return_exceptions=True)
+
+    async def _run_pipeline(self) -> None:
+        # the first message is judged by a clock that Kafka has confirmed: without a battery it may be 1970 here
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_WORD_BUDGET_S):
+                await self._heard.wait()
+        await self._pipeline.run(lambda: self._stopping)
 
     async def _drain(self, pipeline: asyncio.Task[None]) -> None:
         """Take no more; hand over what was received; wait for Kafka or the spool; acknowledge."""
@@ -164,16 +181,42 @@ class Gateway:
     # -- custody statements
 
     async def _make_statements(self) -> None:
+        await self._first_word()
         while True:
             await self._say(_STATEMENT_DEADLINE_S)
             self._delivery.estimate()
+            self._show_clock()
             await asyncio.sleep(_STATEMENT_EVERY_S)
+
+    async def _first_word(self) -> None:
+        """State this life as soon as Kafka is there: its answer proves the clock."""
+        ends = time.monotonic() + _FIRST_WORD_BUDGET_S
+        while self._sink.trouble is not None and time.monotonic() < ends:  # noqa: ASYNC110 - the sink has no event for it
+            await asyncio.sleep(_FIRST_WORD_EVERY_S)
+
+    def _show_clock(self) -> None:
+        self._clock.now_us()
+        judge = self._clock.judge
+        off_s, kafka_off_s = -judge.correction_us / 1e6, judge.kafka_off_us / 1e6
+        if judge.steps > self._clock_steps:
+            log.warning(
+                "this machine's clock stepped",
+                extra={"fields": {"off_s": off_s, "doubt_s": self._clock.doubt_us() / 1e6}},
+            )
+        self._metrics.clock_steps.inc(judge.steps - self._clock_steps)
+        self._clock_steps = judge.steps
+        self._metrics.clock_off.set(off_s)
+        self._metrics.kafka_clock_off.set(kafka_off_s)
+
+    def _heard_kafka(self, append_us: int, sending: Callable[[int], None]) -> None:
+        sending(append_us)
+        self._heard.set()
 
     async def _say(self, deadline_s: float) -> None:
         if not self._custody.changed:
             return
         changed = set(self._custody.changed)
-        bodies = self._custody.statements(time.time_ns() // 1000)
+        bodies = self._custody.statements(self._clock.now_us())
         try:
             await asyncio.to_thread(self._custody.write, self._custody.snapshot())
         except OSError as error:  # a full disk; the spool alone says what is owed, so this is no reason to stop
@@ -181,7 +224,8 @@ class Gateway:
             log.error("custody.json cannot be written", extra={"fields": {"error": str(error)}})  # noqa: TRY400
         key = self._settings.ingest.gateway_id.encode()
         for body in bodies:
-            if not await self._sink.send_statement(self._topics.custody, key, body, deadline_s):
+            heard = partial(self._heard_kafka, sending=self._clock.sending())
+            if not await self._sink.send_statement(self._topics.custody, key, body, deadline_s, heard):
                 self._custody.changed |= changed & self._custody.lives.keys()
                 self._statement_failed()
                 return

@@ -19,7 +19,7 @@ async def letters(connection: Database, device: str, ahead: timedelta) -> None:
     at_us = round((now + ahead).timestamp() * 1e6)
     await connection.execute(
         "INSERT INTO city.dead_letters (gateway, epoch, partition, seq, ordinal, received, reason, detail, mqtt_topic, payload, readings) "
-        "SELECT 'gw-1', 1, 0, (SELECT count(*) FROM city.dead_letters), n, $1, 'in_future', $2, 'city/json/x', '', 2 FROM generate_series(1, 3) n",
+        "SELECT 'gw-1', 1, 0, (SELECT count(*) FROM city.dead_letters), n, $1, 'in_future', $2, 'x', '', 2 FROM generate_series(1, 3) n",
         now,
         f'"{device}" pm2_5: 7.5 at {at_us} us',
     )
