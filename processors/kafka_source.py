@@ -50,11 +50,11 @@ class KafkaSource:
         *,
         take_over: Callable[[Iterable[Partition]], Awaitable[None]],
         release: Callable[[], Awaitable[None]],
-        on_damage: Callable[[], None] = lambda: None,
+        on_damage: Callable[[str], object] = lambda _: None,
     ) -> None:
         """`take_over` claims the partitions and seeks; `release` lets go of all (assignment is eager). None of them may raise.
 
-        `on_damage` is called for each batch that is damaged on Kafka's disk.
+        `on_damage` is told what became of each batch that is damaged on Kafka's disk: one of `metrics.DAMAGED_BATCHES`.
         """
         topics = kafka.topics
         self._settings = settings
@@ -150,6 +150,8 @@ class KafkaSource:
             self._consumer.seek(partition, stretch.records[-1].offset + 1 if stretch.records else offset)
             if stretch.records:
                 found[partition] = list(stretch.records)
+            if stretch.replaced:
+                self._on_damage("read_from_replica")
             if stretch.damaged is not None and stretch.unasked:
                 self._ask_again(partition, stretch.damaged[0], stretch.unasked)
             elif stretch.damaged is not None:
@@ -183,7 +185,7 @@ class KafkaSource:
             self._consumer.seek(TopicPartition(topic, number), offset)
             self._next[topic, number] = offset
             self.lost.add((topic, number))
-            self._on_damage()
+            self._on_damage("left_out")
         self._jumps.clear()
 
     async def _seek_to_earliest(self, lost: Mapping[TopicPartition, int]) -> None:

@@ -13,6 +13,7 @@ OUTCOMES = ("stored", "duplicate", "dead_letter", "refused")
 BAD_FRAME_REASONS = ("no_header", "bad_body", "bad_statement", "contradictory_count")
 RESTART_REASONS = ("fenced", "kafka", "database", "stuck", "internal")
 AUDIT_OUTCOMES = ("equal", "differs", "failed")
+DAMAGED_BATCHES = ("left_out", "read_from_replica")
 WAITS_FOR = ("database", "kafka")
 WINDOW_SIZES = ("1m", "15m", "1h", "1d")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -49,7 +50,9 @@ class ProcessorMetrics:
             "lost_offsets_total", "Records that Kafka no longer had when the cursor came to them."
         )
         self.damaged_batches = counter(
-            "damaged_batches_total", "Batches damaged on Kafka's disk: their records are lost, and left out."
+            "damaged_batches_total",
+            "Batches damaged on the disk of Kafka's leader, by whether another replica had them whole.",
+            "outcome",
         )
         self.condition_changes = counter("condition_changes_total", "Conditions raised or cleared.")
         self.audits = counter("audits_total", "Days whose stored rows were held against the ledger.", "outcome")
@@ -80,6 +83,8 @@ class ProcessorMetrics:
             self.restarts.labels(reason)
         for outcome in AUDIT_OUTCOMES:
             self.audits.labels(outcome)
+        for outcome in DAMAGED_BATCHES:
+            self.damaged_batches.labels(outcome)
         for size in WINDOW_SIZES:
             for kind in ("closed", "revised"):
                 self.windows.labels(size, kind)

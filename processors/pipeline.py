@@ -59,7 +59,11 @@ class Session:
         self._settings, self._metrics = settings, metrics
         self._policy = WatermarkPolicy(int(settings.allowed_lateness_s * 1e6), int(settings.idle_after_s * 1e6))
         self._source = KafkaSource(
-            kafka, settings, take_over=self._take_over, release=self._release, on_damage=metrics.damaged_batches.inc
+            kafka,
+            settings,
+            take_over=self._take_over,
+            release=self._release,
+            on_damage=lambda outcome: metrics.damaged_batches.labels(outcome).inc(),
         )
         self._busy = asyncio.Lock()  # held while a batch is on its way to the commit
         self._checkpoint: Checkpoint | None = None

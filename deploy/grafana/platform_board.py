@@ -251,7 +251,10 @@ def _processors() -> list[Panel]:
             ("fenced", f"sum(increase(citynerve_processor_fenced_total{RATE}))"),
             ("offset gaps", f"sum(increase(citynerve_processor_offset_gaps_total{RATE}))"),
             ("records gone from Kafka", f"sum(increase(citynerve_processor_lost_offsets_total{RATE}))"),
-            ("batches damaged in Kafka", f"sum(increase(citynerve_processor_damaged_batches_total{RATE}))"),
+            (
+                "damaged batches, {{outcome}}",
+                f"sum by (outcome) (increase(citynerve_processor_damaged_batches_total{RATE}))",
+            ),
         ),
         lines(
             "Duplicates found by merging",

@@ -36,12 +36,14 @@ _WAIT_MS, _MIN_BYTES, _MAX_BYTES = 100, 1, 16 * 1024 * 1024
 class Stretch:
     """Records of a partition up to a damaged batch, and that batch: `damaged` is its first and last offset, None where there is none.
 
-    `unasked` are the brokers that may have it whole and did not answer: as long as there are some, it is not lost.
+    `unasked` are the brokers that may have it whole and did not answer: as long as there are some, it is not lost. `replaced`: the last of
+    `records` are another replica's, in the place of such a batch.
     """
 
     records: Sequence[ConsumerRecord] = field(default_factory=list)
     damaged: tuple[int, int] | None = None
     unasked: tuple[int, ...] = ()
+    replaced: bool = False
 
 
 async def read_to_damage(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> Stretch:
@@ -80,7 +82,7 @@ async def _from_other_replicas(
                 "offsets %d to %d of %s are damaged at broker %d; read from broker %d, which has them whole",
                 first, whole[-1].offset, partition, leader, replica,
             )  # fmt: skip
-            return Stretch([*found.records, *whole])
+            return Stretch([*found.records, *whole], replaced=True)
         if other.damaged is None:
             unasked.append(replica)  # it may not know yet that the batch is committed
     return Stretch(found.records, found.damaged, tuple(sorted(unasked)))

@@ -119,6 +119,7 @@ async def asked(*copies: bytes | None) -> tuple[list[int], Stretch, list[int]]:
 async def test_a_whole_log_asks_nobody_but_the_leader() -> None:
     offsets, found, who = await asked(WHOLE, WHOLE, WHOLE)
     assert (offsets, found.damaged, who) == (list(range(10, 19)), None, [1])
+    assert not found.replaced
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ async def test_a_whole_log_asks_nobody_but_the_leader() -> None:
 async def test_a_damaged_batch_is_read_from_a_replica_that_has_it_whole(copies: tuple[bytes | None, ...]) -> None:
     offsets, found, _ = await asked(*copies)
     assert offsets == list(range(10, 17))
-    assert found.damaged is None
+    assert (found.damaged, found.replaced) == (None, True)
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ def record(offset: int) -> Any:
 
 
 @pytest.fixture
-def damage() -> list[int]:
-    """One entry for each damaged batch that was told."""
+def damage() -> list[str]:
+    """What was told of damaged batches."""
     return []
 
 
@@ -82,7 +82,7 @@ def log() -> DamagedLog:
 
 
 @pytest.fixture
-def source(log: DamagedLog, damage: list[int]) -> Iterator[KafkaSource]:
+def source(log: DamagedLog, damage: list[str]) -> Iterator[KafkaSource]:
     async def nothing(*_: Any) -> None: ...
 
     with (
@@ -90,7 +90,7 @@ def source(log: DamagedLog, damage: list[int]) -> Iterator[KafkaSource]:
         mock.patch.object(kafka_source, "read_to_damage", log.read_to_damage),
     ):
         made = KafkaSource(
-            KafkaSettings(), ProcessorSettings(), take_over=nothing, release=nothing, on_damage=lambda: damage.append(1)
+            KafkaSettings(), ProcessorSettings(), take_over=nothing, release=nothing, on_damage=damage.append
         )
         made.rewind({(A.topic, A.partition): 0, (B.topic, B.partition): 0})
         yield made
@@ -111,7 +111,7 @@ async def read(
     return offsets, spans
 
 
-async def test_without_damage_everything_comes_in_order(source: KafkaSource, damage: list[int]) -> None:
+async def test_without_damage_everything_comes_in_order(source: KafkaSource, damage: list[str]) -> None:
     offsets, _ = await read(source, 1)
     assert offsets == {(A.topic, 0): list(range(10)), (B.topic, 1): list(range(10))}
     assert not damage
@@ -121,14 +121,14 @@ async def test_without_damage_everything_comes_in_order(source: KafkaSource, dam
 @pytest.mark.parametrize("partition", [A, B])
 @pytest.mark.parametrize("damaged", [range(1), range(1, 3), range(4, 7), range(9, 10)])
 async def test_only_the_damaged_batch_is_left_out(
-    source: KafkaSource, log: DamagedLog, damage: list[int], partition: TopicPartition, damaged: range
+    source: KafkaSource, log: DamagedLog, damage: list[str], partition: TopicPartition, damaged: range
 ) -> None:
     log.damaged[partition] = damaged
     offsets, spans = await read(source, 4)
     other = B if partition == A else A
     assert offsets[other.topic, other.partition] == list(range(10))
     assert offsets[partition.topic, partition.partition] == [at for at in range(10) if at not in damaged]
-    assert damage == [1]
+    assert damage == ["left_out"]
     assert source.lost == {(partition.topic, partition.partition)}
     ours = [
         span[partition.topic, partition.partition] for span in spans if (partition.topic, partition.partition) in span
@@ -137,7 +137,7 @@ async def test_only_the_damaged_batch_is_left_out(
 
 
 async def test_damage_in_both_partitions_and_twice_in_one(
-    source: KafkaSource, log: DamagedLog, damage: list[int]
+    source: KafkaSource, log: DamagedLog, damage: list[str]
 ) -> None:
     log.damaged = {A: range(2, 4), B: range(3, 5)}
     offsets, _ = await read(source, 4)
@@ -158,7 +158,7 @@ async def test_a_rewind_before_the_jump_reads_from_the_cursor_again(source: Kafk
 
 
 async def test_while_a_broker_may_have_it_whole_only_that_partition_waits(
-    source: KafkaSource, log: DamagedLog, damage: list[int], monkeypatch: pytest.MonkeyPatch
+    source: KafkaSource, log: DamagedLog, damage: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kafka_source, "_ASK_AGAIN_S", 0.05)
     log.damaged[A], log.unasked = range(2, 4), (2, 3)
