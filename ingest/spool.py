@@ -91,7 +91,8 @@ class Spool:
             ) from None
         state = SpoolState()
         # a number is not used again while something that was set aside bears it
-        self._last_number = max((int(path.name[:20]) for path in self._folder.glob("[0-9]*.damaged")), default=0)
+        aside = (path.stem.partition("-")[0] for path in self._folder.glob("*.damaged"))
+        self._last_number = max((int(number) for number in aside if number.isdecimal()), default=0)
         paths = sorted(self._folder.glob("*.spool"))
         for path in paths:
             segment = _Segment(path, int(path.stem))
