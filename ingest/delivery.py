@@ -13,12 +13,11 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 from ingest.arrival_rate import ArrivalRate
 from ingest.custody import Custody
+from ingest.flush import Flush, chunks
 from ingest.frames import OutFrame
 from ingest.gateway_clock import wall_us
 from ingest.kafka_sink import KafkaSink, SinkError, on_done
@@ -33,20 +32,6 @@ _OPEN_TIMEOUT_S = 5.0
 _DRAIN_FRAMES = 128
 _CHUNK_BYTES = 8 * 1024 * 1024
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.25, 3.0
-
-
-@dataclass(slots=True)
-class Flush:
-    """The frames of one flush and what to do when all of them are safe."""
-
-    frames: list[OutFrame]
-    safe: Callable[[], None]
-    waiting: set[int] = field(default_factory=set)
-    since: float = 0.0
-    came: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.waiting = set(range(len(self.frames)))
 
 
 class Delivery:
@@ -267,7 +252,7 @@ class Delivery:
         self._queue.clear()
         done = 0
         # small against the cap: a chunk is kept whole or not at all, and one larger than the room would never fit
-        for chunk in _chunks(flushes, min(_CHUNK_BYTES, self._settings.spool_max_bytes // 16)):
+        for chunk in chunks(flushes, min(_CHUNK_BYTES, self._settings.spool_max_bytes // 16)):
             frames = [flush.frames[index] for flush in chunk for index in sorted(flush.waiting)]
             try:
                 await asyncio.to_thread(self._spool.append, frames)
@@ -337,16 +322,3 @@ class Delivery:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
-
-
-def _chunks(flushes: list[Flush], limit_bytes: int) -> list[list[Flush]]:
-    """Flushes in order, in groups of a few MB: one fsync each."""
-    chunks: list[list[Flush]] = []
-    size = limit_bytes
-    for flush in flushes:
-        if size >= limit_bytes:
-            chunks.append([])
-            size = 0
-        chunks[-1].append(flush)
-        size += sum(len(frame.body) for frame in flush.frames)
-    return chunks

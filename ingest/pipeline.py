@@ -11,7 +11,7 @@ from ingest.ack_tracker import Ticket
 from ingest.admission import Catalogue
 from ingest.contract.topics import Topics
 from ingest.custody import Custody
-from ingest.delivery import Flush
+from ingest.flush import Flush
 from ingest.frames import FrameBuilder
 from ingest.metrics import IngestMetrics
 from ingest.mqtt_packets import Message

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from ingest.contract.frame import FrameHeader
 from ingest.custody import Custody
-from ingest.delivery import Delivery, Flush
+from ingest.delivery import Delivery
+from ingest.flush import Flush
 from ingest.frames import OutFrame
 from ingest.kafka_sink import KafkaSink
 from ingest.metrics import IngestMetrics
