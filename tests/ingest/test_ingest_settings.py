@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ingest.contract.broker import KafkaSettings
 from ingest.contract.operating import UserError, load_section
 from ingest.settings import IngestSettings, Route
 from ingest.topic_routes import TopicRoutes, matches
@@ -20,6 +21,12 @@ def test_all_contradictions_are_named_in_one_message() -> None:
         load_section("ingest", IngestSettings, None, environ)
     assert "receive_maximum" in str(error.value)
     assert "spool_segment_bytes" in str(error.value)
+
+
+def test_more_copies_in_sync_than_there_are_copies_are_refused_before_anything_connects() -> None:
+    environ = {"CITYNERVE_KAFKA__REPLICATION_FACTOR": "2", "CITYNERVE_KAFKA__MIN_INSYNC_REPLICAS": "3"}
+    with pytest.raises(UserError, match="min_insync_replicas is larger than replication_factor"):
+        load_section("kafka", KafkaSettings, None, environ)
 
 
 @pytest.mark.parametrize("topic", ["a/#/b", "a#", "a/b+", "$share/g/a", ""])
