@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from deploy.local.stack import LocalStack
 from deploy.local.trouble import Trouble
-from tests.benchmarks import database, gateway, kernels, latency, processor, recovery, whole_way
+from tests.benchmarks import database, gateway, kernels, latency, processor, reading_side, recovery, whole_way
 from tests.benchmarks.contest import Row
 from tests.benchmarks.libraries import provide
 from tests.benchmarks.report import Report
@@ -27,7 +27,10 @@ WITH_SERVERS: dict[str, Callable[[LocalStack, Size], Iterator[Row]]] = {
     "whole_way": whole_way.run,
     "latency": latency.run,
     "recovery": recovery.run,
+    "reading_side": reading_side.run,
 }
+BY_NAME_ONLY = ("reading_side",)
+"""Takes minutes and disk of its own: only who asks for it gets it."""
 ALONE: dict[str, Callable[[Size], Iterator[Row]]] = {"kernels": kernels.run}
 
 
@@ -54,7 +57,7 @@ def _chosen(only: list[str], size: Size) -> Iterator[Iterator[Row]]:
     if alone:
         provide()
     yield from (ALONE[name](size) for name in alone)
-    served = [name for name in WITH_SERVERS if not only or name in only]
+    served = [name for name in WITH_SERVERS if name in only or (not only and name not in BY_NAME_ONLY)]
     if served:
         with test_stack() as stack:
             for name in served:

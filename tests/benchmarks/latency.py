@@ -9,29 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import asyncpg
-import httpx
 import numpy as np
 
 from deploy.local.stack import LocalStack
 from tests.benchmarks.contest import Row
+from tests.benchmarks.control_process import control_center
 from tests.benchmarks.payloads import DEVICES, PACKS
 from tests.benchmarks.probe import Probe
 from tests.benchmarks.pump import Pump
 from tests.benchmarks.settings import Size
 from tests.benchmarks.whole_way import Costs, ours, pump, started_way, warm_up
 from tests.control_center.api.event_source import EventSource, open_stream
-from tests.ingest.gateway_process import eventually, free_port
+from tests.ingest.gateway_process import eventually
 from tests.integration.whole_way import WholeWay
 
 SHARES = (0.5, 0.8)
@@ -115,7 +110,7 @@ def measure(stack: LocalStack, rate: float, probes: int) -> Moments:
     with contextlib.ExitStack() as held:
         way = held.enter_context(started_way(stack, stack.mqtt_port))
         warm_up(way, PACKS)
-        url = held.enter_context(control_center(way))
+        url = held.enter_context(control_center(way.environment, RULES))
         load = held.enter_context(pump(stack.mqtt_port, way.root, PACKS, DEVICES, int(rate * seconds), rate=rate))
         moments = asyncio.run(_watch(way, url, load, probes))
         load.kill()
@@ -180,32 +175,3 @@ async def rows(way: WholeWay, moments: Moments) -> AsyncIterator[None]:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
         connection.terminate()
-
-
-@contextlib.contextmanager
-def control_center(way: WholeWay) -> Iterator[str]:
-    """`citynerve control run` with one rule; its address."""
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        rules = Path(folder) / "rules.toml"
-        rules.write_text(RULES, encoding="utf-8")
-        own = {"HTTP_PORT": port, "RULES_FILE": rules, "ALERTMANAGER_URL": "", "PROMETHEUS_URL": ""}
-        environment = way.environment | {f"CITYNERVE_CONTROL__{name}": str(value) for name, value in own.items()}
-        with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "control_center"], env=os.environ | environment, stdout=log, stderr=log
-            )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            eventually(lambda: _ready(url), 30, "the control center is ready")
-            yield url
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False

@@ -10,7 +10,8 @@ LEAST_RUNS = 5
 @dataclass(frozen=True)
 class Size:
     """Rounds that count, and what each holds: messages of a gateway (`way_`: of ours on the whole way), rows of a batch, readings of
-    the processor, probes of the latency, seconds of load in the backlog, readings of the kernels, values of the sketch."""
+    the processor, probes of the latency, seconds of load in the
+    backlog, series of the reading side, readings of the kernels, values of the sketch."""
 
     runs: int = LEAST_RUNS
     singles: int = 20_000
@@ -21,6 +22,7 @@ class Size:
     processed: int = 1_000_000
     probes: int = 100
     backlog_s: int = 600
+    series: int = 10_000
     readings: int = 10_000_000
     values: int = 300_000
 
@@ -36,6 +38,7 @@ class Size:
             self.processed // 10,
             self.probes // 2,
             self.backlog_s // 10,
+            self.series // 10,
             self.readings // 10,
             self.values // 10,
         )
