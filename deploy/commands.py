@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from deploy.flow_view import flow_lines, read_flow
 from ingest.contract.operating import EXIT_TROUBLE
 
 if TYPE_CHECKING:
@@ -94,17 +95,22 @@ def down(name: str) -> None:
 @click.command()
 @stack_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for scripts.")
+@click.option(
+    "--lang", "language", type=click.Choice(["en", "vi"]), default="en", help="Of the sentences who waits for whom."
+)
 @click.pass_context
-def status(ctx: click.Context, name: str, *, as_json: bool) -> None:
-    """Show each server and service: process id, port, uptime, whether it is ready. Exit 1 unless all are.
+def status(ctx: click.Context, name: str, *, as_json: bool, language: str) -> None:
+    """Show each server and service: process id, port, uptime, whether it is ready; and who waits for whom. Exit 1 unless all are ready.
 
     Example: citynerve status --json
     """
     stack = load_stack(name)
     states = stack.status()
     fine = bool(states) and all(state.ready for state in states)
+    flow = read_flow(stack.ports.control_port, language) if states else None
     if as_json:
-        click.echo(json.dumps({"stack": name, "ready": fine, "processes": [asdict(state) for state in states]}))
+        everything = {"stack": name, "ready": fine, "processes": [asdict(state) for state in states], "flow": flow}
+        click.echo(json.dumps(everything, ensure_ascii=False))
     elif not states:
         click.echo(f"the stack {name} is not running; start it with `citynerve up`")
     else:
@@ -112,6 +118,8 @@ def status(ctx: click.Context, name: str, *, as_json: bool) -> None:
     for state in states if not as_json else []:
         said = "ready" if state.ready else f"NOT READY: {state.reason}"
         click.echo(f"{state.name:<13}{state.pid:>8}{state.port:>7}  {_duration(state.uptime_s):>9}  {said}")
+    for line in flow_lines(flow, language) if states and not as_json else []:
+        click.echo(line)
     if not fine:
         ctx.exit(EXIT_TROUBLE)
 

@@ -118,6 +118,10 @@ def add_catalogue(app: FastAPI, city: MockCity) -> None:
     def get_dead_letter_reasons() -> Item:
         return {"items": city.dead_letter_reasons, "next_cursor": None}
 
+    @app.get("/api/v1/device-clocks")
+    def get_device_clocks() -> Item:
+        return {"items": city.wrong_clocks, "next_cursor": None}
+
     @app.get("/api/v1/flow")
     def get_flow() -> Item:
         return city.flow_item()

@@ -1,4 +1,4 @@
-import type { Alarm, City, DeadLetterReason, Device, Flow, Ledger, LiveSnapshot, Page, Reading, Series, Status, WindowRow, WindowSize } from "./shapes.ts";
+import type { Alarm, City, DeadLetterReason, Device, Flow, Ledger, LiveSnapshot, Page, Reading, Series, Status, WindowRow, WindowSize, WrongClock } from "./shapes.ts";
 
 const REQUEST_DEADLINE_MS = 15_000;
 const PAGE_SIZE = 1000;
@@ -63,6 +63,9 @@ export const fetchSeries = (): Promise<Series[]> => everyPage("/api/v1/series", 
 export function fetchOpenAlarms(language: string): Promise<Alarm[]> {
   return everyPage("/api/v1/alarms", { state: "open", lang: language, limit: PAGE_SIZE });
 }
+
+export const fetchWrongClocks = (language: string): Promise<WrongClock[]> =>
+  everyPage("/api/v1/device-clocks", { lang: language, limit: PAGE_SIZE });
 
 /** What was set aside in the last days, by reason. */
 export async function fetchDeadLetterReasons(days: number): Promise<readonly DeadLetterReason[]> {

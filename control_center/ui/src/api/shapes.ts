@@ -175,6 +175,15 @@ export interface Flow {
   readonly hops: readonly Hop[];
 }
 
+/** A device whose clock is wrong; `offset` and `text` are for people, in the language asked for. */
+export interface WrongClock {
+  readonly device: string;
+  readonly offset: string | null;
+  readonly text: string;
+  readonly readings: number;
+  readonly last_seen: string;
+}
+
 /** Dead letters of one reason, and the newest of them. */
 export interface DeadLetterReason {
   readonly reason: string;

@@ -5,6 +5,7 @@ import { formatCount } from "../text/numbers.ts";
 import { moment } from "../text/times.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { button, byId, element } from "./element.ts";
+import { WrongClocks } from "./wrong_clocks.ts";
 import { byGateway, type GatewayAccount } from "./ledger_sums.ts";
 
 type Share = "stored" | "duplicate" | "dead_letter" | "refused" | "in_flight";
@@ -31,6 +32,7 @@ export class LedgerPanel {
     byId("ledger").append(
       element("div", { class: "panel-head" }, [
         element("h2", { data: { t: "ledger.title" }, attributes: { id: "ledger-title" } }),
+        new WrongClocks(state).button,
         button({ class: "button quiet-button", data: { t: "ledger.letters" } }, () => void this.letters.open()),
         button({ class: "button quiet-button", data: { t: "ledger.gateways" } }, () => this.dialog.showModal()),
       ]),
