@@ -1,11 +1,14 @@
 """Faults of a line between two parts."""
 
+import time
 from dataclasses import dataclass
 
 from deploy.chaos.arena import Arena
 from deploy.chaos.proxy import Weather
 from deploy.chaos.waits import pause
 from deploy.local.trouble import Trouble
+
+_LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,9 @@ class UnderWeather:
         hurt_before = line.hurt
         weather = Weather(self.cut, self.black_hole, self.latency_s, self.bytes_per_s, self.resets, self.lose_every)
         with line.under(weather):
-            pause(self.for_s)
+            ends_s = time.monotonic() + self.for_s
+            while time.monotonic() < ends_s and not (self.resets and weather.resets_left == 0):
+                pause(_LOOK_AGAIN_S)
         arena.over()
         if (self.cut or self.lose_every or self.resets) and line.hurt == hurt_before:
             raise Trouble(

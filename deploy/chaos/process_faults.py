@@ -29,13 +29,18 @@ class KillTwice:
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """SIGTERM and restart."""
+    """SIGTERM and restart. All else is well, so it must have ended within its own budget, not only the launcher's."""
 
     name: str
 
     def __call__(self, arena: Arena) -> None:
         arena.terminate(self.name)
         arena.over()
+        stop = arena.stops[-1]
+        if stop.took_s > stop.budget_s:
+            arena.problems.append(
+                f"{stop.name} ended {stop.took_s:.1f} s after SIGTERM; its budget is {stop.budget_s:.0f} s"
+            )
         arena.start(self.name)
 
 

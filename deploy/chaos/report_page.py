@@ -1,69 +1,125 @@
-"""The report as one HTML page that needs nothing but itself."""
+"""The report as one HTML page that needs nothing but itself, for whoever asks "what if"."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
+from pathlib import Path
 
 from deploy.chaos.faults import FAULTS
+from deploy.chaos.memory import MIB, MOST_GROWTH_MIB
 from deploy.chaos.report_text import notes, problems, recovery, summary
+from deploy.chaos.report_words import ended, grown_most, memory_lines, mib, theme, told
 from deploy.chaos.timeline import picture
 from deploy.chaos.trial import Result
 
-_STYLE = """
-:root { color-scheme: light dark; }
-:root { --ink: #1b1f24; --paper: #fff; --line: #d0d7de; --in: #0969da; --stored: #1a7f37; --bad: #cf222e; --fault: #cf222e33; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --paper: #0d1117; --line: #30363d; --in: #58a6ff; --stored: #3fb950; }
-  :root { --bad: #f85149; --fault: #f8514940; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: right; }
-th:first-child, td:first-child { text-align: left; } .failed { color: var(--bad); font-weight: 600; }
-svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--ink); } .scale { text-anchor: end; }
-.second { text-anchor: middle; } polyline { fill: none; stroke-width: 1.6; } .in { stroke: var(--in); color: var(--in); }
-.stored { stroke: var(--stored); color: var(--stored); stroke-dasharray: 6 2; } .lag, .spool { stroke: var(--ink); }
-.floor { stroke: var(--line); } .fault { fill: var(--fault); } .back { stroke: var(--stored); stroke-dasharray: 2 3; }
-"""
+_STYLE = Path(__file__).with_name("report.css")
+_COLUMNS = ("readings", "lost", "doubled", "un&shy;accounted", "back after")
+Numbered = tuple[int, Result]
 
 
 def page(results: Sequence[Result], seed: int, took_s: float) -> str:
-    """The whole page."""
+    """The whole page: the verdict, its figures, a line for each fault, and a picture of each."""
     fine = all(result.passed for result in results)
-    now = datetime.now(UTC)
-    rows = "\n".join(_row(result) for result in results)
     trials = "\n".join(_trial(number, result) for number, result in enumerate(results, 1))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>CityNerve: what if</title><style>{_STYLE}</style></head><body>
+<title>CityNerve: what if</title><style>{_STYLE.read_text(encoding="utf-8")}</style></head><body>
 <h1>CityNerve: what if</h1>
-<p class="{"passed" if fine else "failed"}">{escape(summary(results))}.</p>
-<p>{now:%Y-%m-%d %H:%M} UTC, seed {seed}, {took_s / 60:.0f} minutes. Each fault was thrown at the real servers
-under load. Every reading that the broker had acknowledged was then looked for in the database. Recovery is the time from the
-fault's end until readings were placed as fast as they came.</p>
-<table><thead><tr><th>fault</th><th>readings</th><th>lost</th><th>doubled</th><th>unaccounted</th><th>recovery</th></tr></thead>
-<tbody>
-{rows}
-</tbody></table>
-<p>In the pictures: <span class="in">solid: readings a second acknowledged to devices</span>,
-<span class="stored">dashed: readings a second that got their place</span>; the fault is the coloured band.</p>
+<p class="verdict{"" if fine else " failed"}">{escape(_verdict(results))}</p>
+{_figures(results)}
+<p>Each fault was thrown at the real servers while a simulated city was sending. Every reading that the broker had acknowledged to a
+device was then looked for in the database: it must be there once, or be set aside with a reason. <b>Back after</b> is the time from the
+fault's end until readings were stored as fast as they came.
+<span class="dim">{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, seed {seed}, {took_s / 60:.0f} minutes.</span></p>
+{_tables(results)}
+{_memory(results)}
+<h2>Pictures</h2>
+<p>The coloured band is the fault, the dotted line the moment from which all was as before. Readings:
+<span class="in">solid, acknowledged to devices each second</span>; <span class="stored">dashed, stored each second</span>.
+Lag: age of the oldest reading the processor has not stored. Latency: from the gateway's receipt to the row. Spool: what the gateway keeps
+on its disk while Kafka is away. Memory: <span class="in">gateway (ingest)</span>, <span class="stored">processor</span>,
+<span class="control">control center</span>.</p>
 {trials}
 </body></html>
 """
 
 
-def _row(result: Result) -> str:
-    mark = "" if result.passed else ' class="failed"'
-    cells = (result.readings, result.lost, result.doubled, result.unaccounted)
-    return (
-        f"<tr{mark}><td>{escape(result.fault)}</td>"
-        + "".join(f"<td>{cell:,}</td>" for cell in cells)
-        + f"<td>{recovery(result)} s</td></tr>"
+def _verdict(results: Sequence[Result]) -> str:
+    failed = sum(not result.passed for result in results)
+    if failed:
+        return summary(results) + "."
+    thrown = [result for result in results if result.not_here is None]
+    slowest = max((result for result in thrown if result.recovery_s is not None), key=_recovery_s, default=None)
+    said = f"{summary(results)}."
+    if slowest is not None:
+        said += f" After every fault the system came back by itself; the longest took {_recovery_s(slowest):.0f} s ({slowest.fault})."
+    return said
+
+
+def _recovery_s(result: Result) -> float:
+    return result.recovery_s or 0.0
+
+
+def _figures(results: Sequence[Result]) -> str:
+    most_s = max(map(_recovery_s, results), default=0.0)
+    figures = (
+        (f"{len(results)}", "faults"), (f"{sum(result.readings for result in results):,}", "readings"),
+        (f"{sum(result.lost for result in results):,}", "lost"), (f"{sum(result.doubled for result in results):,}", "doubled"),
+        (f"{sum(result.unaccounted for result in results):,}", "unaccounted"), (f"{most_s:.1f} s", "longest way back"),
+    )  # fmt: skip
+    return '<ul class="figures">' + "".join(f"<li><b>{value}</b>{name}</li>" for value, name in figures) + "</ul>"
+
+
+def _tables(results: Sequence[Result]) -> str:
+    themes: dict[str, list[Numbered]] = {}
+    for number, result in enumerate(results, 1):
+        themes.setdefault(theme(result.fault), []).append((number, result))
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    return "\n".join(
+        f'<h2>{escape(name)}</h2>\n<div class="wide"><table><thead><tr><th>what if</th><th class="text">what happened</th>'
+        f"{head}</tr></thead>\n<tbody>\n{''.join(_row(number, result) for number, result in found)}</tbody></table></div>"
+        for name, found in themes.items()
     )
 
 
+def _row(number: int, result: Result) -> str:
+    mark = "" if result.passed else ' class="failed"'
+    cells = (result.readings, result.lost, result.doubled, result.unaccounted)
+    happened = "; ".join(problems(result)) or (
+        told(result) if result.not_here is None else f"not thrown: {result.not_here}"
+    )
+    return (
+        f'<tr{mark}><td><a href="#t{number}">{escape(FAULTS[result.fault].description)}</a></td>'
+        f'<td class="text">{escape(happened)}</td>'
+        + "".join(f"<td>{cell:,}</td>" for cell in cells)
+        + f"<td>{recovery(result)} s</td></tr>\n"
+    )
+
+
+def _memory(results: Sequence[Result]) -> str:
+    rows = "".join(
+        f'<tr><td>{escape(part)}</td><td class="text">{escape(FAULTS[fault].description)}</td>'
+        + "".join(f"<td>{mib(count)}</td>" for count in (item.before, item.most, item.after))
+        + f"<td>{(item.most - item.before) / MIB:+.0f}</td></tr>\n"
+        for part, fault, item in memory_lines(results)
+    )
+    return f"""<h2>Memory</h2>
+<p>Of each part in the trial in which it grew most, in MiB. A part of ours may grow by {MOST_GROWTH_MIB} MiB.</p>
+<div class="wide"><table><thead><tr><th>part</th><th class="text">grew most when</th><th>before</th><th>most</th><th>after</th>
+<th>growth</th></tr></thead><tbody>
+{rows}</tbody></table></div>"""
+
+
 def _trial(number: int, result: Result) -> str:
-    said = "".join(f"<p>{escape(line)}</p>" for line in notes(result))
-    said += "".join(f'<p class="failed">{escape(problem)}</p>' for problem in problems(result))
-    return f"<h2>{number}. {escape(FAULTS[result.fault].description)}</h2>\n{said}{picture(result)}"
+    grown = grown_most(result)
+    said = [told(result), *notes(result), *(f"{line}." for line in ended(result))]
+    if grown is not None:
+        said.append(
+            f"Memory grew most in {grown.part}: {mib(grown.before)} MiB before, {mib(grown.most)} at most, {mib(grown.after)} after."
+        )
+    text = "".join(f"<p>{escape(line[:1].upper() + line[1:])}</p>" for line in said)
+    text += "".join(f'<p class="failed">{escape(problem)}</p>' for problem in problems(result))
+    return (
+        f'<section class="trial" id="t{number}"><h3>{number}. {escape(FAULTS[result.fault].description)} '
+        f"<code>{escape(result.fault)}</code></h3>\n{text}{picture(result)}</section>"
+    )

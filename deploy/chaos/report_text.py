@@ -4,27 +4,54 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from deploy.chaos.memory import MIB, MOST_GROWTH_MIB
+from deploy.chaos.report_words import ended, grown_most, memory_lines, mib, told
 from deploy.chaos.trial import Result
 
-_HEAD = ("fault", "readings", "lost", "doubled", "unaccounted", "recovery s")
+_HEAD = ("fault", "readings", "lost", "doubled", "unaccounted", "recovery s", "latency s", "memory MiB", "took s")
+_WIDTHS = (10, 7, 9, 13, 12, 11, 12, 8)
 
 
 def as_table(results: Sequence[Result]) -> str:
-    """One line for each trial; below it what was not as promised."""
+    """One line for each trial; below it what was not as promised, and who ended within which budget."""
     width = max([len(_HEAD[0]), *(len(result.fault) for result in results)])
-    lines = [f"{_HEAD[0]:<{width}}{_HEAD[1]:>10}{_HEAD[2]:>7}{_HEAD[3]:>9}{_HEAD[4]:>13}{_HEAD[5]:>12}"]
+    lines = [_line(_HEAD[0], width, _HEAD[1:])]
     for result in results:
-        lines.append(
-            f"{result.fault:<{width}}{result.readings:>10,}{result.lost:>7,}{result.doubled:>9,}"
-            f"{result.unaccounted:>13,}{recovery(result):>12}"
-        )
-        lines += [f"  {line}" for line in (*notes(result), *problems(result))]
+        grown = grown_most(result)
+        cells = (
+            *(f"{count:,}" for count in (result.readings, result.lost, result.doubled, result.unaccounted)),
+            recovery(result), _seconds(result.latency_back_s),
+            "-" if grown is None else f"{(grown.most - grown.before) / MIB:+.0f}", f"{result.took_s:.1f}",
+        )  # fmt: skip
+        lines.append(_line(result.fault, width, cells))
+        lines += [f"  {line}" for line in (*ended(result), *notes(result), *problems(result))]
+    took_s = sum(result.took_s for result in results)
+    lines += ["", *memory_table(results), "", f"the trials took {took_s / 60:.1f} minutes"]
     return "\n".join(lines) + "\n"
+
+
+def _line(name: str, width: int, cells: Sequence[str]) -> str:
+    return f"{name:<{width}}" + "".join(f"{cell:>{room}}" for cell, room in zip(cells, _WIDTHS, strict=True))
+
+
+def memory_table(results: Sequence[Result]) -> list[str]:
+    """Each part's memory in the trial in which it grew most."""
+    lines = [
+        f"{'memory MiB':<12}{'before':>8}{'most':>8}{'after':>8}  most growth, in (ours: at most {MOST_GROWTH_MIB})"
+    ]
+    for part, fault, item in memory_lines(results):
+        figures = "".join(f"{mib(count):>8}" for count in (item.before, item.most, item.after))
+        lines.append(f"{part:<12}{figures}  {(item.most - item.before) / MIB:+.0f} in {fault}")
+    return lines
 
 
 def recovery(result: Result) -> str:
     """Seconds, or a dash where it did not come back."""
-    return "-" if result.recovery_s is None else f"{result.recovery_s:.1f}"
+    return _seconds(result.recovery_s)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def notes(result: Result) -> list[str]:
@@ -67,10 +94,11 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def as_json(results: Sequence[Result], seed: int) -> dict[str, Any]:
-    """For a machine: every trial with its samples, times in seconds from the trial's first sample."""
+    """For a machine: every trial with its samples, times in seconds from the trial's first sample, memory in bytes."""
     return {
         "seed": seed,
         "passed": all(result.passed for result in results),
+        "took_s": sum(result.took_s for result in results),
         "trials": [_trial(result) for result in results],
     }
 
@@ -81,7 +109,10 @@ def _trial(result: Result) -> dict[str, Any]:
         "fault": result.fault, "passed": result.passed, "readings": result.readings, "lost": result.lost,
         "doubled": result.doubled, "wrong": result.wrong, "unaccounted": result.unaccounted,
         "destroyed": {item.what: item.readings for item in result.destroyed}, "gone": result.gone,
-        "recovery_s": result.recovery_s, "problems": problems(result), "ledger": asdict(result.totals),
+        "recovery_s": result.recovery_s, "latency_back_s": result.latency_back_s, "problems": problems(result),
+        "told": told(result), "ledger": asdict(result.totals), "took_s": result.took_s, "phases_s": result.phases_s,
+        "memory": {item.part: {"before": item.before, "most": item.most, "after": item.after} for item in result.growths},
+        "stops": [asdict(stop) for stop in result.stops],
         "began_s": result.began_s - start_s, "ended_s": result.ended_s - start_s,
         "samples": [asdict(sample) | {"at_s": sample.at_s - start_s} for sample in result.samples],
     }  # fmt: skip

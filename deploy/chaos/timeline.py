@@ -1,14 +1,16 @@
-"""The timeline of trials as inline SVG: rate in, rate stored, lag, spool, and when the fault was."""
+"""The timeline of trials as inline SVG: rate in, rate stored, lag, latency, spool, memory, and when the fault was."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from deploy.chaos.arena import SERVICES
+from deploy.chaos.memory import MIB
 from deploy.chaos.sampling import Sample
 from deploy.chaos.trial import Result
 
-WIDTH, LANE = 960, 78
-_LEFT, _RIGHT, _TOP = 96, 12, 22
+WIDTH, LANE = 960, 66
+_LEFT, _RIGHT, _TOP = 112, 12, 22
 _SPAN = 4
 """Samples over which a rate is taken."""
 _Points = list[tuple[float, float]]
@@ -29,12 +31,16 @@ def lanes(samples: Sequence[Sample]) -> list[Lane]:
     """Rates and states of one trial; a moment nobody answered has no point."""
     spool = [(s.at_s, s.spool_bytes / 1e6) for s in samples if s.spool_bytes is not None]
     lag = [(s.at_s, s.lag_s) for s in samples if s.lag_s is not None]
+    latency = [(s.at_s, s.latency_s) for s in samples if s.latency_s is not None]
     acked = [(s.at_s, float(s.acked)) for s in samples]
     stored = [(s.at_s, float(s.placed)) for s in samples if s.placed is not None]
+    memory = [(part, [(s.at_s, s.memory[part] / MIB) for s in samples if part in s.memory]) for part in SERVICES]
     return [
         Lane("readings", "/s", [("in", _rate(acked)), ("stored", _rate(stored))]),
         Lane("lag", "s", [("lag", lag)]),
+        Lane("latency", "s", [("latency", latency)]),
         Lane("spool", "MB", [("spool", spool)]),
+        Lane("memory", "MiB", memory),
     ]
 
 
@@ -74,7 +80,9 @@ def _mark(result: Result, across: Across, height: int) -> str:
     if result.recovery_s is not None:
         back = across(result.ended_s + result.recovery_s)
         text += f'<line class="back" x1="{back:.1f}" y1="{_TOP - 4}" x2="{back:.1f}" y2="{height - 20}"/>'
-        text += f'<text x="{max(back, begin + 40):.1f}" y="14">recovered after {result.recovery_s:.1f} s</text>'
+        said = f"recovered after {result.recovery_s:.1f} s"
+        place = f'x="{back:.1f}" text-anchor="end"' if back > WIDTH - 150 else f'x="{max(back, begin + 40):.1f}"'
+        text += f'<text {place} y="14">{said}</text>'
     return text
 
 

@@ -24,6 +24,7 @@ from deploy.chaos.recovery import (
     usual_latency_s,
 )
 from deploy.chaos.sampling import Sample, Sampler, placed
+from deploy.chaos.waits import NotHere
 from deploy.demo_figures import Totals
 from deploy.local.progress import say
 from deploy.local.trouble import Trouble
@@ -76,6 +77,8 @@ class Result:
     began_s: float = 0.0
     ended_s: float = 0.0
     samples: Sequence[Sample] = ()
+    base: int = 0
+    """Readings placed before the trial."""
     ledger: Path | None = None
     """What the simulator wrote down."""
     totals: Totals = field(default_factory=Totals)
@@ -127,7 +130,7 @@ class Trials:
         self._arena.new_trial()
         self._number += 1
         sampler = Sampler(self._arena)
-        load = self._arena.load = Load(self._arena, self._number, plan.rate, self._reached)
+        load = self._arena.load = Load(self._arena, self._number, FAULTS[name].rate or plan.rate, self._reached)
         sampler.start(lambda: load.sent)
         try:
             self._under_load(result, load, sampler, plan, clock)
@@ -140,7 +143,7 @@ class Trials:
             load.end()
             self._arena.load = None
             self._reached = load.reached
-        result.samples, result.stops = sampler.samples, list(self._arena.stops)
+        result.samples, result.base, result.stops = sampler.samples, sampler.base, list(self._arena.stops)
         result.growths = growths([(sample.at_s, sample.memory) for sample in sampler.samples], result.began_s)
         self._score(result, load)
         clock.lap("score")
@@ -159,6 +162,8 @@ class Trials:
         say(f"{result.fault}: {FAULTS[result.fault].description}")
         try:
             FAULTS[result.fault].act(self._arena)
+        except NotHere as reason:
+            result.not_here = str(reason)
         finally:
             self._arena.over()
             result.destroyed = list(self._arena.destroyed)

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
 
+from deploy.chaos.arena import Stop
 from deploy.chaos.destroyed import Destroyed
 from deploy.chaos.faults import FAULTS
+from deploy.chaos.memory import MIB, Growth
+from deploy.chaos.recovery import is_calm
 from deploy.chaos.report_page import page
 from deploy.chaos.report_text import as_json, as_table, summary
+from deploy.chaos.report_words import memory_lines, theme, told
 from deploy.chaos.sampling import Sample
 from deploy.chaos.timeline import lanes, picture
-from deploy.chaos.recovery import is_calm
 from deploy.chaos.trial import Result
 
 
 def looks(placed: list[int | None]) -> list[Sample]:
     """Two looks a second; devices are acknowledged 1,000 readings a second."""
-    return [Sample(n / 2, 500 * n, value, 0, 0.1, 2e6) for n, value in enumerate(placed)]
+    return [Sample(n / 2, 500 * n, value, 0, 0.1, 2e6, 0.3, {"ingest": 90 * MIB}) for n, value in enumerate(placed)]
 
 
 GOOD = Result(
-    "kill-kafka", readings=30_000, recovery_s=4.25, began_s=2.0, ended_s=5.0, samples=looks([*range(0, 10_000, 500)])
-)
+    "kill-kafka", readings=30_000, recovery_s=4.25, began_s=2.0, ended_s=5.0, samples=looks([*range(0, 10_000, 500)]),
+    latency_back_s=6.0, phases_s={"fault": 3.0, "recovery": 8.5},
+    growths=[Growth("ingest", 90 * MIB, 108 * MIB, 95 * MIB), Growth("servers", 500 * MIB, 600 * MIB, 600 * MIB)],
+    stops=[Stop("process2", 1.25, 15.0), Stop("process2", 0.5, 15.0)],
+)  # fmt: skip
 BAD = Result("lock", readings=5, lost=2, problems=["ingest ended by itself"])
 
 
 def test_the_table_has_a_line_for_each_fault_and_says_what_is_wrong() -> None:
     text = as_table([GOOD, BAD])
-    assert text.splitlines()[1].split() == ["kill-kafka", "30,000", "0", "0", "0", "4.2"]
-    assert text.splitlines()[2].split() == ["lock", "5", "2", "0", "0", "-"]
+    assert text.splitlines()[1].split() == ["kill-kafka", "30,000", "0", "0", "0", "4.2", "6.0", "+18", "11.5"]
+    assert text.splitlines()[3].split() == ["lock", "5", "2", "0", "0", "-", "-", "-", "0.0"]
     assert "  ingest ended by itself" in text
+    assert "  process2 (2 times, the longest) ended 1.2 s after SIGTERM, of 15 s that it may take" in text
+    assert text.splitlines()[-1] == "the trials took 0.2 minutes"
     assert summary([GOOD, BAD]) == "1 of 2 faults were not survived as promised: lock"
     assert summary([GOOD]) == "1 faults, 30,000 readings: 0 lost, 0 doubled, 0 unaccounted"
 
@@ -63,20 +72,58 @@ def test_json_counts_seconds_from_the_trials_start() -> None:
     assert said["passed"] is False
     assert said["trials"][0]["began_s"] == 2.0
     assert said["trials"][0]["samples"][2] == {
-        "at_s": 1.0, "acked": 1000, "placed": 1000, "in_flight": 0, "lag_s": 0.1, "spool_bytes": 2e6
+        "at_s": 1.0, "acked": 1000, "placed": 1000, "in_flight": 0, "lag_s": 0.1, "spool_bytes": 2e6, "latency_s": 0.3,
+        "memory": {"ingest": 90 * MIB},
     }  # fmt: skip
+    assert said["trials"][0]["memory"]["ingest"] == {"before": 90 * MIB, "most": 108 * MIB, "after": 95 * MIB}
+    assert said["trials"][0]["stops"][0] == {"name": "process2", "took_s": 1.25, "budget_s": 15.0}
+    assert said["took_s"] == 11.5
 
 
 def test_the_page_stands_alone_and_its_pictures_are_sound() -> None:
     html = page([GOOD, BAD], 3, 60.0)
     assert "src=" not in html
-    assert "href=" not in html
-    assert html.count('class="failed"') == 3
+    assert re.findall(r'href="([^"]*)"', html) == ["#t1", "#t2"]
+    assert [f'id="{target}"' in html for target in ("t1", "t2")] == [True, True]
+    assert "url(" not in html
+    assert "@import" not in html
     assert FAULTS["kill-kafka"].description in html
+    assert '<tr class="failed"><td><a href="#t2">' in html
     picture_of_it = ET.fromstring(picture(GOOD))  # noqa: S314 - our own text
     lines = {line.get("class"): (line.get("points") or "").split() for line in picture_of_it.iter("polyline")}
-    assert set(lines) == {"in", "stored", "lag", "spool"}
+    assert set(lines) == {"in", "stored", "lag", "latency", "spool", "ingest", "process", "control"}
     assert len(lines["in"]) == len(GOOD.samples) - 4
+
+
+def test_the_page_begins_with_the_verdict() -> None:
+    good = page([GOOD], 3, 60.0)
+    assert "After every fault the system came back by itself; the longest took 4 s (kill-kafka)." in good
+    assert 'class="verdict"' in good
+    bad = page([GOOD, BAD], 3, 60.0)
+    assert 'class="verdict failed">1 of 2 faults were not survived as promised: lock.' in bad
+
+
+def test_what_happened_is_told_in_words() -> None:
+    assert told(GOOD) == (
+        "Nothing had to wait; the gateway kept 2.0 MB on its disk. "
+        "As fast as before 4.2 s after the fault's end, as prompt as before after 6.0 s."
+    )
+    waited = replace(GOOD, samples=looks([0, 0, 0, None, 0, 2000, 2500, 3000]), began_s=0.0)
+    assert told(waited).startswith("At most 2,000 readings waited; the gateway kept 2.0 MB on its disk; the database")
+    assert told(BAD) == "Nothing had to wait. It did not come back to normal."
+
+
+def test_every_fault_has_a_theme_that_a_person_can_read() -> None:
+    themes = {theme(name) for name in FAULTS}
+    assert all(10 < len(said) < 150 and said[0].isupper() for said in themes)
+    assert len(themes) < len(FAULTS) / 4
+
+
+def test_of_each_part_the_trial_is_told_in_which_its_memory_grew_most() -> None:
+    other = replace(GOOD, fault="lock", growths=[Growth("ingest", 90 * MIB, 100 * MIB, 90 * MIB)])
+    lines = memory_lines([other, GOOD])
+    assert [(part, fault) for part, fault, _ in lines] == [("ingest", "kill-kafka"), ("servers", "kill-kafka")]
+    assert "ingest            90     108      95  +18 in kill-kafka" in as_table([other, GOOD])
 
 
 def test_rates_are_readings_a_second_and_silence_has_no_point() -> None:
