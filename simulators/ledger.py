@@ -150,24 +150,22 @@ def read(path: Path) -> Ledger:
         raise UserError(f"{path} is no ledger file: it does not begin with {MAGIC.decode()}")
     ledger, end = Ledger(), 0
     parts: dict[int, list[bytes]] = {_MESSAGES: [], _ROWS: [], _ACKS: []}
-    run_names: list[str] = []
-    shift: dict[int, int] = {}  # a second run in the file numbers its names anew
+    codes: dict[str, int] = {}
+    shift: dict[int, int] = {}  # a second run in the file numbers its names anew, also those that the first has used
     rows: list[npt.NDArray[Any]] = []
     for kind, body, end_of_record in _records(data):
         end = end_of_record
         if kind == _RUN:
             ledger.runs.append(json.loads(body))
-            run_names = []
             shift = {}
         elif kind == _NAMES:
-            fresh = json.loads(body)
-            shift |= {len(run_names) + i: len(ledger.names) + i for i in range(len(fresh))}
-            run_names += fresh
-            ledger.names += fresh
+            for name in json.loads(body):
+                shift[len(shift)] = codes.setdefault(name, len(codes))
         elif kind == _ROWS:
             rows.append(_shifted(np.frombuffer(body, ROW), shift))
         else:
             parts[kind].append(body)
+    ledger.names = list(codes)
     ledger.messages = np.frombuffer(b"".join(parts[_MESSAGES]), MESSAGE)
     ledger.rows = np.concatenate(rows) if rows else np.empty(0, ROW)
     ledger.acks = np.frombuffer(b"".join(parts[_ACKS]), ACK)

@@ -15,6 +15,7 @@ import pytest
 from ingest.contract.operating import UserError
 from simulators.batch import Batch, Names, Rows, batch_of
 from simulators.ledger import ACK, LedgerWriter, digest, read
+from simulators.score import sent_of
 
 
 def a_batch(names: Names, messages: int, device: str = "d1", start_us: int = 0) -> Batch:
@@ -68,6 +69,17 @@ def test_a_second_run_appends_and_its_names_are_its_own(tmp_path: Path) -> None:
     assert len(found.runs) == 2
     assert found.messages["number"].tolist() == [0, 1, 2, 3]
     assert [found.names[code] for code in found.rows["device"]] == ["d1"] * 6 + ["d2"] * 2
+
+
+def test_what_two_runs_both_name_is_one_thing(tmp_path: Path) -> None:
+    write(tmp_path / "l", "d1")
+    write(tmp_path / "l", "d2")
+    write(tmp_path / "l", "d1")
+    found = read(tmp_path / "l")
+    assert found.names == ["d1", "laeq", "lamax", "d2"]
+    assert [found.names[code] for code in found.rows["device"]] == ["d1"] * 6 + ["d2"] * 6 + ["d1"] * 6
+    assert [found.names[code] for code in found.rows["metric"]] == ["laeq", "lamax"] * 9
+    assert len(sent_of(found).keys) == 4, "a series of both runs is one series, or its rows would be looked for twice"
 
 
 @pytest.mark.parametrize("cut", [1, 5, 12, 30])
