@@ -75,7 +75,9 @@ def chain(facts: Facts) -> list[Hop]:
 def worst(hops: Sequence[Hop]) -> Hop | None:
     """The hop to name first: what is away, else who waits, then who is not known; None where everything is fine."""
     order: tuple[State, ...] = ("away", "waiting", "unknown", "silent", "catching_up")
-    return next((hop for state in order for hop in hops if hop.state == state), None)
+    # a gateway by name first: that the broker and the devices are unknown follows from it
+    named = sorted(hops, key=lambda hop: hop.name == "")
+    return next((hop for state in order for hop in named if hop.state == state), None)
 
 
 def draining_bytes(gateways: Sequence[Report]) -> float | None:

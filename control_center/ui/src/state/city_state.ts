@@ -1,5 +1,6 @@
 import type { Connection } from "../api/stream.ts";
 import type { Alarm, City, Device, Flow, Ledger, LiveItem, Series, Severity, Status } from "../api/shapes.ts";
+import { type Entry, headOf, inGroups } from "./alarm_groups.ts";
 import { type Backlog, BacklogDetector, freshness, type Freshness } from "./freshness.ts";
 import { ServerClock } from "./server_clock.ts";
 
@@ -145,6 +146,16 @@ export class CityState {
 
   openAlarms(): Alarm[] {
     return [...this.alarms.values()].filter((alarm) => alarm.state !== "cleared");
+  }
+
+  /** The open alarms as the list shows them: the silent devices of one gateway count once. */
+  openEntries(): Entry[] {
+    return inGroups(this.openAlarms(), this.flow);
+  }
+
+  /** What nobody takes care of yet; a group counts once. */
+  raisedEntries(): number {
+    return this.openEntries().filter((entry) => headOf(entry).state === "raised").length;
   }
 
   /** The worst open alarm of each device; an unacknowledged one before an acknowledged one of the same severity. */

@@ -1,6 +1,6 @@
 import { acknowledgeAlarm } from "../api/client.ts";
 import type { Alarm, Severity } from "../api/shapes.ts";
-import { byUrgency, inGroups, type AlarmGroup } from "../state/alarm_groups.ts";
+import { byUrgency, headOf, inGroups, type AlarmGroup } from "../state/alarm_groups.ts";
 import type { CityState } from "../state/city_state.ts";
 import { language, onLanguage, t } from "../text/catalogue.ts";
 import { formatCount } from "../text/numbers.ts";
@@ -164,7 +164,7 @@ export class AlarmList {
   }
 
   private showCounts(): void {
-    const open = this.state.openAlarms();
+    const open = this.state.openEntries().map(headOf);
     const nodes = (["critical", "warning", "info"] as const)
       .map((severity) => ({ severity, n: open.filter((alarm) => alarm.severity === severity).length }))
       .filter(({ n }) => n > 0)

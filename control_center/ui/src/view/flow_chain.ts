@@ -50,7 +50,9 @@ export class FlowChain {
     byId("chain").hidden = flow === null;
     byId("chain").dataset["old"] = String(old);
     arrange(this.hops, [...parts.map((hop) => hopNode(hop, old)), this.pageNode(old)]);
-    const worst = WORST_FIRST.map((state) => parts.find((hop) => hop.state === state)).find((hop) => hop !== undefined);
+    // a gateway by name first: that the broker and the devices are unknown follows from it
+    const named = [...parts].sort((a, b) => Number(a.name === "") - Number(b.name === ""));
+    const worst = WORST_FIRST.map((state) => named.find((hop) => hop.state === state)).find((hop) => hop !== undefined);
     this.worst.textContent = old || worst === undefined ? "" : worst.text;
     arrange(this.words, parts.map((hop) => wordsNode(hop, old)));
   }

@@ -35,13 +35,13 @@ export function showHeader(state: CityState, silenceMs: () => number): void {
     showTitle();
   };
   const showTitle = (): void => {
-    const open = state.openAlarms().filter((alarm) => alarm.state === "raised").length;
+    const open = state.raisedEntries();
     const name = ["CityNerve", state.city?.name].filter(Boolean).join(" · ");
     document.title = open > 0 ? `(${open}) ${name}` : name;
   };
 
   state.on(["city"], showCity);
-  state.on(["alarms"], showTitle);
+  state.on(["alarms", "flow"], showTitle);
   state.on(["connection", "status", "flow"], showConnection);
   state.on(["tick", "city"], () => {
     showClock();

@@ -32,13 +32,12 @@ export class LedgerPanel {
     byId("ledger").append(
       element("div", { class: "panel-head" }, [
         element("h2", { data: { t: "ledger.title" }, attributes: { id: "ledger-title" } }),
-        new WrongClocks(state).button,
         button({ class: "button quiet-button", data: { t: "ledger.letters" } }, () => void this.letters.open()),
         button({ class: "button quiet-button", data: { t: "ledger.gateways" } }, () => this.dialog.showModal()),
       ]),
       this.verdict,
       this.sum,
-      this.audit,
+      element("div", { class: "ledger-foot" }, [this.audit, new WrongClocks(state).button]),
     );
     document.body.append(this.dialog);
     state.on(["ledger"], () => this.show());
@@ -99,7 +98,6 @@ export class LedgerPanel {
     }
     this.audit.textContent = t("ledger.audit", {
       time: moment(Date.parse(audit.newest), this.state.clock.nowMs()),
-      days: formatCount(audit.days),
       missing: formatCount(audit.missing),
       doubled: formatCount(audit.doubled),
       removed: formatCount(audit.removed),

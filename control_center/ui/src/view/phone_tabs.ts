@@ -26,8 +26,8 @@ export function showTabs(state: CityState): void {
   };
   byId("tabs").append(...buttons);
   open("map");
-  state.on(["alarms"], () => {
-    const n = state.openAlarms().filter((alarm) => alarm.state === "raised").length;
+  state.on(["alarms", "flow"], () => {
+    const n = state.raisedEntries();
     badge.textContent = n > 0 ? String(n) : "";
   });
   let shown: string | null = null;
