@@ -32,6 +32,7 @@ from control_center.settings import ControlSettings
 from control_center.status import StatusSampler
 from control_center.stream import Hub
 from ingest.contract.broker import KafkaSettings
+from ingest.contract.steady_clock import SteadyClock
 from processors.contract.database import CitySettings, DatabaseSettings
 from processors.contract.rules import Rule
 
@@ -128,7 +129,7 @@ async def _open_parts(config: ControlConfig, metrics: ControlMetrics, failed: as
             stale_after_intervals=control.stale_after_intervals,
         )
         feed = AlarmFeed(config.database, own, hub)
-        notifier = _notifier(config, writing, metrics)
+        notifier = _notifier(config, writing, metrics, live.clock)
         if notifier is not None:
             stack.push_async_callback(notifier.close)
         stages = AlarmStages(
@@ -157,7 +158,7 @@ async def _open_parts(config: ControlConfig, metrics: ControlMetrics, failed: as
         yield Parts(control, config.city, metrics, queries, AlarmDesk(writing, metrics), live, hub, status, feed)
 
 
-def _notifier(config: ControlConfig, pool: Any, metrics: ControlMetrics) -> Notifier | None:
+def _notifier(config: ControlConfig, pool: Any, metrics: ControlMetrics, clock: SteadyClock) -> Notifier | None:
     control = config.control
     if not control.alertmanager_url:
         return None
@@ -168,6 +169,7 @@ def _notifier(config: ControlConfig, pool: Any, metrics: ControlMetrics) -> Noti
         links=Links(control.public_url, control.prometheus_url),
         interval_s=control.notify_interval_s,
         timeout_s=control.notify_timeout_s,
+        now=clock.now,
     )
 
 

@@ -23,6 +23,7 @@ from control_center.rows import CursorRow
 from ingest.contract.broker import KafkaSettings
 from ingest.contract.damaged_log import CorruptRecordException, read_to_damage
 from ingest.contract.frame import FrameError, decode_readings
+from ingest.contract.steady_clock import SteadyClock
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class LiveTail:
         self._question: asyncio.Task[bool] | None = None
         self._answered_at = 0.0
         self.values = LatestValues()
+        self.clock = SteadyClock()
         self.problem: str | None = "the readings topic is not being read yet"
 
     async def run(self) -> None:
@@ -107,7 +109,7 @@ class LiveTail:
         await self._positioned.wait()
         while True:
             try:
-                self.values.prime(await self._queries.latest(datetime.now(UTC) - timedelta(days=_PRIME_DAYS)))
+                self.values.prime(await self._queries.latest(self.clock.now() - timedelta(days=_PRIME_DAYS)))
                 return
             except (asyncpg.PostgresError, *DATABASE_AWAY):
                 await asyncio.sleep(
@@ -178,6 +180,7 @@ class LiveTail:
     async def _show(self, tail: PartitionTail, records: Sequence[ConsumerRecord]) -> None:
         for record in records:
             tail.see(record.offset, record.timestamp)
+            self.clock.heard(record.timestamp * 1000)
             self._take(record.value, record.headers)
             await asyncio.sleep(0)  # a long backlog must not hold up requests
 

@@ -7,7 +7,7 @@ import logging
 import math
 from collections import deque
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -125,14 +125,14 @@ class StatusSampler:
             await asyncio.sleep(max(0.05, due - loop.time()))
 
     def _observe(self, overview: Overview, at_s: float) -> None:
-        self.overview, self.problem, self._sampled_at = overview, None, datetime.now(UTC)
+        self.overview, self.problem, self._sampled_at = overview, None, self._live.clock.now()
         self._rates = self._window.add(at_s, overview.totals)
         self._set_gauges(overview, self.current(self._sampled_at))
 
     async def _tell(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            now = datetime.now(UTC)
+            now = self._live.clock.now()
             status = self.current(now)
             self._catching_up = self._backlog.observe(
                 lag_s=status.lag_s,
@@ -162,6 +162,10 @@ class StatusSampler:
             stale_devices=status.stale_devices,
         )
         return flow_item(chain(facts), self._catching_up, now, language)
+
+    def now(self) -> datetime:
+        """The time, whatever this machine's clock does."""
+        return self._live.clock.now()
 
     def current(self, now: datetime) -> StatusItem:
         """The last sample as the API gives it; zeros before the first."""

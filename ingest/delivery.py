@@ -16,10 +16,10 @@ from collections import deque
 from functools import partial
 
 from ingest.arrival_rate import ArrivalRate
+from ingest.contract.steady_clock import wall_us
 from ingest.custody import Custody
 from ingest.flush import Flush, chunks
 from ingest.frames import OutFrame
-from ingest.gateway_clock import wall_us
 from ingest.kafka_sink import KafkaSink, SinkError, on_done
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings

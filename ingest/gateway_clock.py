@@ -8,9 +8,10 @@ believed by itself: time goes on by the steady clock until Kafka's append time s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
+
+from ingest.contract.steady_clock import steady_us, wall_us
 
 TOLERANCE_US: Final = 30_000_000
 """Clocks this close agree: what is left is far below the five minutes that a reading may be ahead."""
@@ -75,16 +76,6 @@ def _apart(low_us: int, high_us: int) -> int:
     if low_us > TOLERANCE_US:
         return low_us
     return high_us if high_us < -TOLERANCE_US else 0
-
-
-def wall_us() -> int:
-    """The wall clock as it is."""
-    return time.time_ns() // 1000
-
-
-def steady_us() -> int:
-    """A clock that never steps and goes on while the machine sleeps."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
 class GatewayClock:

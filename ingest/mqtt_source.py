@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ingest.ack_tracker import AckTracker, Ticket
 from ingest.contract.broker import MqttSettings
-from ingest.gateway_clock import wall_us
+from ingest.contract.steady_clock import wall_us
 from ingest.metrics import IngestMetrics
 from ingest.mqtt_client import BatchingClient
 from ingest.mqtt_packets import Message

@@ -30,6 +30,10 @@ class PartitionClock:
         self.quiet_since_us, self._walked_from_us = now_us, None
         self.value_us = Watermark(self.policy, append_us, self.value_us).observe(time_us, append_us).value_us
 
+    def clock_stepped(self, by_us: int) -> None:
+        """What `now_us` says stepped; that was no silence."""
+        self.quiet_since_us += by_us
+
     def tick(self, now_us: int) -> None:
         """At clock `now_us` with nothing waiting."""
         silent_us = now_us - self.quiet_since_us

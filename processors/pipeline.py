@@ -16,6 +16,7 @@ from typing import TypeAlias
 import asyncpg
 
 from ingest.contract.broker import KafkaSettings
+from ingest.contract.steady_clock import SteadyClock
 from processors.checkpoint import Checkpoint, Committed
 from processors.columns import Frames, Partition, decode
 from processors.contract.database import CitySettings, DatabaseSettings
@@ -66,6 +67,7 @@ class Session:
             on_damage=lambda outcome: metrics.damaged_batches.labels(outcome).inc(),
         )
         self._busy = asyncio.Lock()  # held while a batch is on its way to the commit
+        self._clock = SteadyClock()
         self._checkpoint: Checkpoint | None = None
         self._connection: Connection | None = None
         self._failure: Exception | None = None
@@ -130,7 +132,11 @@ class Session:
         return generation, await asyncio.to_thread(decode, records, self._kafka.topics)
 
     async def _commit(self, checkpoint: Checkpoint, frames: Frames) -> None:
-        now_us = time.time_ns() // 1000
+        step_us = sum(self._clock.heard(span.last_append_ms * 1000) for span in frames.spans.values())
+        for owned in checkpoint.owned.values():
+            if step_us and owned.clock is not None:
+                owned.clock.clock_stepped(step_us)
+        now_us = self._clock.now_us()
         started = time.perf_counter()
         for partition in self._source.lost & frames.spans.keys():
             checkpoint.owned[partition].may_jump = True
@@ -142,7 +148,7 @@ class Session:
                 done = await checkpoint.tick([p for p in checkpoint.owned if self._lag(p) == 0], now_us)
         if done is not None:
             self.commits += 1
-            self._metrics.observe_commit(done, seconds=time.perf_counter() - started, now_us=time.time_ns() // 1000)
+            self._metrics.observe_commit(done, seconds=time.perf_counter() - started, now_us=self._clock.now_us())
         if frames.spans or not any(self._lag(partition) for partition in checkpoint.owned):
             self._progress_at = time.monotonic()
         self._show(checkpoint)
@@ -165,7 +171,7 @@ class Session:
         return 0 if end is None else max(0, end - self.owned[partition].next_offset)
 
     def _show(self, checkpoint: Checkpoint) -> None:
-        now = time.time()
+        now = self._clock.now_us() / 1e6
         for partition, owned in checkpoint.owned.items():
             lag = self._lag(partition)
             age_s = max(0.0, now - owned.last_append_ms / 1000) if lag and owned.last_append_ms else 0.0
@@ -214,7 +220,7 @@ class Session:
         if wanted:
             owned = await take_over(
                 self._connection, table, await self._source.earliest(wanted), owner=owner, name=self._settings.name,
-                topics=self._kafka.topics, policy=self._policy, zone=self._city.zone, now_us=time.time_ns() // 1000,
+                topics=self._kafka.topics, policy=self._policy, zone=self._city.zone, now_us=self._clock.now_us(),
             )  # fmt: skip
         self._checkpoint = Checkpoint(
             self._connection, table, owned, owner=owner, zone=self._city.zone,

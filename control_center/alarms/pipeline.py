@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
@@ -58,7 +57,7 @@ class AlarmStages:
             await asyncio.sleep(_RETRY_S)
 
     async def _lead(self, connection: Connection) -> None:
-        self._count(await sync_rules(connection, self.rules, datetime.now(UTC)))
+        self._count(await sync_rules(connection, self.rules, self.status.now()))
         self.metrics.leading.set(1)
         changed = [asyncio.Event(), asyncio.Event()]
         async with asyncio.TaskGroup() as stages:
@@ -71,7 +70,7 @@ class AlarmStages:
         active = INTERNAL_SUBJECT in await open_subjects(connection, UNACCOUNTED)
         watch = LedgerWatch(after_s=self.settings.unaccounted_after_s, active=active)
         while True:
-            taken = await take_changes(connection, datetime.now(UTC))
+            taken = await take_changes(connection, self.status.now())
             events = self._count(taken) + await self._look_at_ledger(connection, watch)
             if events:
                 for event in changed:
@@ -82,7 +81,7 @@ class AlarmStages:
     async def _look_at_ledger(self, connection: Connection, watch: LedgerWatch) -> int:
         if self.status.overview is None or self.status.problem is not None:
             return 0
-        now = datetime.now(UTC)
+        now = self.status.now()
         change = watch.observe(self.status.overview.totals, self.status.overview.audit, now)
         return self._count(await take_internal(connection, [change], now)) if change else 0
 

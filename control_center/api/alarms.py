@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
@@ -64,7 +64,7 @@ async def get_alarm(parts: PartsOf, language: Lang, alarm_id: AlarmPath) -> Json
 @router.post("/alarms/{alarm_id}/acknowledge", response_model=AlarmItem)
 async def acknowledge_alarm(parts: PartsOf, language: Lang, alarm_id: AlarmPath, body: Acknowledgement) -> JsonResponse:
     """Say who takes care of an alarm. Once acknowledged it stays so: a second call changes nothing and answers with the alarm."""
-    outcome = await parts.alarms.acknowledge(alarm_id, by=body.by, comment=body.comment, now=datetime.now(UTC))
+    outcome = await parts.alarms.acknowledge(alarm_id, by=body.by, comment=body.comment, now=parts.live.clock.now())
     if outcome == "unknown":
         raise ApiError(404, "unknown_alarm", alarm_id=alarm_id)
     if outcome == "cleared":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -32,7 +32,7 @@ async def list_dead_letter_reasons(
     parts: PartsOf, days: Annotated[int, Query(ge=1, le=366, description="received within so many days")] = 7
 ) -> JsonResponse:
     """Refused payloads by reason, the most readings first, each with the newest example. One page."""
-    since = datetime.now(UTC) - timedelta(days=days)
+    since = parts.live.clock.now() - timedelta(days=days)
     return JsonResponse(Page(await parts.queries.dead_letter_reasons(since), None))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -20,20 +19,20 @@ router = APIRouter(prefix=API, tags=["live"])
 @router.get("/live", response_model=LiveSnapshot)
 async def get_live(parts: PartsOf) -> JsonResponse:
     """The newest value of every series, from the readings topic itself: it does not wait for the database."""
-    now = datetime.now(UTC)
+    now = parts.live.clock.now()
     return JsonResponse(LiveSnapshot(now, parts.live.snapshot(now)))
 
 
 @router.get("/status", response_model=StatusItem)
 async def get_status(parts: PartsOf) -> JsonResponse:
     """Lag, rates, what is in flight and what is unaccounted for; taken once a second for all callers."""
-    return JsonResponse(parts.status.current(datetime.now(UTC)))
+    return JsonResponse(parts.status.current(parts.live.clock.now()))
 
 
 @router.get("/flow", response_model=FlowItem)
 async def get_flow(parts: PartsOf, language: Lang) -> JsonResponse:
     """Who waits for whom, from the devices to the database, each hop in a sentence. What nobody has said is unknown, never fine."""
-    return JsonResponse(parts.status.flow(datetime.now(UTC), language))
+    return JsonResponse(parts.status.flow(parts.live.clock.now(), language))
 
 
 @router.get("/city", response_model=CityItem)

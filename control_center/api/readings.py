@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from fastapi import APIRouter
 
@@ -41,7 +41,7 @@ async def list_readings(
     key = cursor_key(cursor, "readings", datetime)
     limit_days = parts.settings.max_range_days
     asked = time_range(
-        start, to, now=datetime.now(UTC), default=timedelta(days=1), limit_days=limit_days, what="readings"
+        start, to, now=parts.live.clock.now(), default=timedelta(days=1), limit_days=limit_days, what="readings"
     )
     series = await series_of(parts, device, metric)
     # a microsecond is the resolution of time, so the next page begins one after the last row

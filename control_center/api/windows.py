@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
@@ -49,7 +49,7 @@ async def list_windows(
     asked = time_range(
         start,
         to,
-        now=datetime.now(UTC),
+        now=parts.live.clock.now(),
         default=timedelta(days=_DEFAULT_DAYS[size]),
         limit_days=parts.settings.max_range_days * _LIMIT_FACTOR[size],
         what=f"windows of {size}",

@@ -120,6 +120,8 @@ class Arena:
     servers: tuple[str, ...] = SERVERS
     brokers: tuple[str, ...] = ("kafka",)
     port_names: tuple[str, ...] = tuple(default_ports("test"))
+    live: bool = False
+    """The city's readings are minutes old and come at twice its pace, instead of a day old and as fast as is asked for."""
 
     def __init__(self) -> None:
         parent = stack_folder("chaos").parent

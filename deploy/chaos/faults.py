@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.chaos.arena import EDGES, SERVERS, SERVICES, Arena
+from deploy.chaos.clock_arena import CLOCKED, ClockArena
+from deploy.chaos.clock_faults import HOUR_S, StepClock
 from deploy.chaos.cluster_arena import ClusterArena
 from deploy.chaos.cluster_faults import (
     BelowInSync,
@@ -150,6 +152,15 @@ def _cluster_faults() -> dict[str, Fault]:
     return {name: Fault(description, act, ClusterArena) for name, (description, act) in acts.items()}
 
 
+def _clock_faults() -> dict[str, Fault]:
+    found: dict[str, Fault] = {}
+    for part in CLOCKED:
+        for way, by_s in (("forward", HOUR_S), ("back", -HOUR_S)):
+            words = f"{part}'s clock steps an hour {way} while it runs, and is set right"
+            found[f"clock-{way}-{part}"] = Fault(words, StepClock(part, by_s), ClockArena)
+    return found
+
+
 FAULTS: dict[str, Fault] = _process_faults() | _lost_answers() | _line_faults() | _disk_faults()
-FAULTS |= _load_faults() | _cluster_faults()
+FAULTS |= _load_faults() | _cluster_faults() | _clock_faults()
 """Every fault by its name; those of another arena than the usual stand together."""

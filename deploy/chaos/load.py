@@ -19,6 +19,12 @@ DEVICES = 5800
 """Their 22 hours are 2.4 million messages: at 400 a second a hundred minutes of load before the city has caught up with now."""
 _DRAIN_S = 120
 _BACK = timedelta(hours=22)
+LIVE_DEVICES = 12_000
+"""At twice their pace about 120 messages a second."""
+_LIVE_SPEED = "2"
+_LIVE_BACK = timedelta(minutes=10)
+_LEAST_BEHIND = timedelta(minutes=2)
+"""A trial of a live city takes about a minute, in which the city comes a minute closer to now."""
 _READ_BUDGET_S = 5.0
 _ADDED = ("readings", "messages", "acked_readings", "unanswered_readings", "resent_readings")
 
@@ -32,14 +38,22 @@ class Load:
     def __init__(self, arena: Arena, number: int, rate: float, starts: datetime | None) -> None:
         self.ledger = arena.folder / f"trial-{number}.ledger"
         self._arena, self._rate = arena, rate
-        self._starts = starts or (datetime.now(UTC) - _BACK).replace(microsecond=0)
+        self._starts = starts or (datetime.now(UTC) - (_LIVE_BACK if arena.live else _BACK)).replace(microsecond=0)
+        if arena.live:
+            self._keep_behind_now()
         self._before = Sent()
         """What the simulators before this one have had acknowledged."""
         self._run(rate)
 
+    def _keep_behind_now(self) -> None:
+        """Readings from the future would be refused; what comes before the last trial's end would be late."""
+        too_late = self._starts - (datetime.now(UTC) - _LEAST_BEHIND)
+        time.sleep(max(0.0, too_late.total_seconds()))
+
     def _run(self, rate: float) -> None:
         command = citynerve_command(
-            "simulate", "city", "--devices", str(DEVICES), "--seed", "1", "--speed", "max", "--rate", str(rate), "--json",
+            "simulate", "city", "--devices", str(LIVE_DEVICES if self._arena.live else DEVICES), "--seed", "1",
+            "--speed", _LIVE_SPEED if self._arena.live else "max", "--rate", str(rate), "--json",
             "--from", f"{self._starts:%Y-%m-%dT%H:%M:%SZ}", "--ledger", str(self.ledger),
         )  # fmt: skip
         environment = {

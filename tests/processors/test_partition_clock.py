@@ -63,3 +63,12 @@ def test_without_any_reading_ever_there_is_no_watermark() -> None:
     clock = PartitionClock(POLICY, None, NOW)
     clock.tick(NOW + DAY)
     assert clock.value_us is None
+
+
+def test_a_clock_that_steps_is_no_silence() -> None:
+    clock = heard(NOW, NOW)
+    clock.clock_stepped(3600 * S)
+    clock.tick(NOW + 3605 * S)
+    assert clock.value_us == NOW - 30 * S
+    clock.tick(NOW + 3600 * S + 70 * S)
+    assert clock.value_us == NOW + 40 * S
