@@ -22,7 +22,7 @@ from processors.batch import Batch, Sorted, account_frames, keys_of, refuse, set
 from processors.columns import Columns, Frames, Partition, RefusedReading, Span, to_columns
 from processors.contract.rejects import FrameReject
 from processors.contract.rows import WindowRows
-from processors.cursors import Progress, fence, record_offset_gap, record_progress
+from processors.cursors import GapReason, Progress, fence, record_gap_readings, record_offset_gap, record_progress
 from processors.device_clocks import note_clocks
 from processors.frame_sequence import FrameSequence
 from processors.judge import Judge
@@ -57,6 +57,7 @@ class Committed:
     windows: dict[tuple[str, str], int] = field(default_factory=dict)
     lost_offsets: int = 0
     offset_gaps: int = 0
+    missed: dict[Partition, int] = field(default_factory=dict)
     changes: int = 0
 
     def count_windows(self, rows: dict[str, WindowRows], kind: str) -> None:
@@ -100,7 +101,7 @@ class Checkpoint:
             FencedError: another process owns a partition now. Any other exception: unknown outcome. Either way: drop everything.
         """
         done = Committed()
-        batch = await self._account(frames)
+        batch = await self._account(frames, done)
         done.batch = batch
         columns, refused = await asyncio.to_thread(
             to_columns, batch.fresh, self._table, now_us=now_us, future_limit_us=self._future_limit_us
@@ -121,6 +122,7 @@ class Checkpoint:
         for partition, span in frames.spans.items():
             self.owned[partition].next_offset = span.last + 1
             self.owned[partition].may_jump = False
+            self.owned[partition].gap_from = None
             self.owned[partition].last_append_ms = span.last_append_ms
         return done
 
@@ -144,11 +146,33 @@ class Checkpoint:
             await record_progress(self._connection, [self._progress(partition) for partition in due])
         return done
 
-    async def _account(self, frames: Frames) -> Batch:
+    async def leave_out(self, partition: Partition, behind: int, reason: GapReason) -> Committed:
+        """Move the cursor to `behind`, over offsets that Kafka no longer has, in one transaction with the row that says so.
+
+        At once, and not with the records behind them: there may be none for long. Errors as of `commit`.
+        """
+        owned, done = self.owned[partition], Committed()
+        first, recreated = owned.next_offset, reason == GapReason.RECREATED
+        if behind <= first and not recreated:
+            return done  # nothing was left out: claimed anew meanwhile
+        async with self._connection.transaction():
+            await fence(self._connection, self._owner, {partition: (first, behind)})
+            await record_offset_gap(self._connection, partition, first, None if recreated else behind - 1, reason)
+        owned.next_offset, owned.gap_from = behind, first
+        done.offset_gaps, done.lost_offsets = 1, max(0, behind - first)
+        return done
+
+    async def _account(self, frames: Frames, done: Committed) -> Batch:
         unknown = keys_of(frames) - self._sequences.keys()
         if unknown:
             self._sequences |= await load_sequences(self._connection, sorted(unknown))
-        return account_frames(frames, self._sequences)
+        behind = [key for key in keys_of(frames) if self.owned[key.topic, key.partition].gap_from is not None]
+        before = {key: self._sequences[key].missing for key in behind}
+        batch = account_frames(frames, self._sequences)
+        for key in behind:
+            partition, more = (key.topic, key.partition), max(0, self._sequences[key].missing - before[key])
+            done.missed[partition] = done.missed.get(partition, 0) + more
+        return batch
 
     async def _move_cursors(self, frames: Frames, done: Committed) -> None:
         spans = frames.spans
@@ -165,6 +189,10 @@ class Checkpoint:
                 await record_offset_gap(self._connection, partition, expected, span.first - 1)
                 done.offset_gaps += 1
                 done.lost_offsets += span.first - expected
+        for partition, readings in done.missed.items():
+            gap_from = self.owned[partition].gap_from
+            if gap_from is not None:
+                await record_gap_readings(self._connection, partition, gap_from, readings)
 
     def _check_position(self, partition: Partition, span: Span) -> None:
         owned = self.owned[partition]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,14 @@ import asyncpg
 from processors.columns import Partition
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class GapReason(enum.StrEnum):
+    """Why Kafka no longer has offsets that the cursor had not passed (`city.offset_gaps.reason`)."""
+
+    RETENTION = "retention"  # the log's beginning passed the cursor
+    DAMAGED = "damaged"  # no replica had the batch whole
+    RECREATED = "recreated"  # the topic was deleted and made anew
 
 
 class FencedError(Exception):
@@ -125,11 +134,26 @@ async def record_progress(connection: Connection, progress: Sequence[Progress]) 
     )
 
 
-async def record_offset_gap(connection: Connection, partition: Partition, first: int, last: int) -> None:
-    """Note offsets Kafka no longer has."""
+async def record_offset_gap(
+    connection: Connection, partition: Partition, first: int, last: int | None, reason: GapReason = GapReason.RETENTION
+) -> None:
+    """Note offsets Kafka no longer has; `last` is None where nobody knows how far they went (`RECREATED`)."""
     await connection.execute(
-        "INSERT INTO city.offset_gaps (topic, partition, from_offset, to_offset) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        "INSERT INTO city.offset_gaps (topic, partition, from_offset, to_offset, reason) VALUES ($1, $2, $3, $4, $5) "
+        "ON CONFLICT (topic, partition, from_offset) DO UPDATE SET to_offset = excluded.to_offset, reason = excluded.reason, "
+        "readings = NULL, seen_at = now()",
         *partition,
         first,
         last,
+        reason.value,
+    )
+
+
+async def record_gap_readings(connection: Connection, partition: Partition, first: int, readings: int) -> None:
+    """Note how many readings were in the gap that begins at `first`."""
+    await connection.execute(
+        "UPDATE city.offset_gaps SET readings = $4 WHERE topic = $1 AND partition = $2 AND from_offset = $3",
+        *partition,
+        first,
+        readings,
     )

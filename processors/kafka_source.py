@@ -28,6 +28,7 @@ from aiokafka.structs import ConsumerRecord
 from ingest.contract.broker import KafkaSettings
 from ingest.contract.damaged_log import CorruptRecordException, read_to_damage
 from processors.columns import Partition
+from processors.cursors import GapReason
 from processors.settings import ProcessorSettings
 
 log = logging.getLogger(__name__)
@@ -62,11 +63,10 @@ class KafkaSource:
         self._topics = (topics.readings, topics.dead_letters, topics.custody)
         self._listener = _Listener(self, take_over, release)
         self.generation = 0
-        self.lost: set[Partition] = (
-            set()
-        )  # partitions whose next records Kafka no longer had whole; whoever commits the jump takes them out
+        self.lost: dict[Partition, tuple[int, GapReason]] = {}
+        """Where the next records lie, and why none of those before: whoever commits the jump takes it out."""
         self._next: dict[Partition, int] = {}  # where each partition is to be read on
-        self._jumps: dict[Partition, int] = {}  # behind a damaged batch: sought when what lies before is handed over
+        self._jumps: dict[Partition, tuple[int, GapReason]] = {}  # sought when what lies before is handed over
         self._consumer = AIOKafkaConsumer(
             **kafka.client_options(),
             client_id=f"citynerve-{settings.name}",
@@ -131,7 +131,7 @@ class KafkaSource:
         except NoOffsetForPartitionError:
             return {}  # asked for before the cursor was sought; the seek has answered it by now
         except OffsetOutOfRangeError as error:
-            await self._seek_to_earliest(error.args[0])
+            await self._jump_to_earliest(error.args[0])
             return {}
         except CorruptRecordException:
             return await self._around_damage()
@@ -142,6 +142,8 @@ class KafkaSource:
         generation = self.generation
         found: dict[TopicPartition, list[ConsumerRecord]] = {}
         for (topic, number), offset in list(self._next.items()):
+            if (topic, number) in self._jumps:
+                continue
             partition = TopicPartition(topic, number)
             async with _deadline():
                 stretch = await read_to_damage(self._consumer, partition, offset)
@@ -160,7 +162,7 @@ class KafkaSource:
                     "a batch of %s is damaged on Kafka's disk: offsets %d to %d are lost, going on behind them",
                     partition, first, last,
                 )  # fmt: skip
-                self._jumps[topic, number] = last + 1
+                self._jumps[topic, number] = last + 1, GapReason.DAMAGED
         return found
 
     def _ask_again(self, partition: TopicPartition, offset: int, unasked: tuple[int, ...]) -> None:
@@ -180,27 +182,36 @@ class KafkaSource:
         asyncio.get_running_loop().call_later(_ASK_AGAIN_S, resume)
 
     def _jump(self) -> None:
-        """Go on behind damaged batches, in a batch of our own that begins there: what it left out is then plain to the cursor."""
-        for (topic, number), offset in self._jumps.items():
+        """Go on behind what is gone, in a batch of our own that begins there: what it left out is then plain to the cursor."""
+        for (topic, number), (offset, reason) in self._jumps.items():
+            self._consumer.resume(TopicPartition(topic, number))
             self._consumer.seek(TopicPartition(topic, number), offset)
             self._next[topic, number] = offset
-            self.lost.add((topic, number))
-            self._on_damage("left_out")
+            self.lost[topic, number] = offset, reason
+            if reason == GapReason.DAMAGED:
+                self._on_damage("left_out")
         self._jumps.clear()
 
-    async def _seek_to_earliest(self, lost: Mapping[TopicPartition, int]) -> None:
+    async def _jump_to_earliest(self, lost: Mapping[TopicPartition, int]) -> None:
+        generation = self.generation
         async with _deadline():
             earliest = await self._consumer.beginning_offsets(list(lost))
+        if generation != self.generation:
+            return
         for partition, offset in lost.items():
-            log.error("Kafka no longer has offset %d of %s; going on at %d", offset, partition, earliest[partition])
-            self.lost.add((partition.topic, partition.partition))
-            self._next[partition.topic, partition.partition] = earliest[partition]
-            self._consumer.seek(partition, earliest[partition])
+            begins = earliest[partition]
+            reason = GapReason.RECREATED if begins < offset else GapReason.RETENTION
+            log.error(
+                "Kafka has no offset %d of %s (%s); going on at %d", offset, partition, reason.value, begins
+            )  # fmt: skip
+            self._jumps[partition.topic, partition.partition] = begins, reason
+            self._consumer.seek(partition, begins)  # or every fetch would be refused until the jump
+            self._consumer.pause(partition)
 
     def rewind(self, offsets: Mapping[Partition, int]) -> None:
         """Read each partition from its offset on. A batch that was begun before is of an older generation from here."""
         self.generation += 1
-        self._next, self._jumps = dict(offsets), {}
+        self._next, self._jumps, self.lost = dict(offsets), {}, {}
         self._consumer.resume(*(TopicPartition(*partition) for partition in offsets))
         for partition, offset in offsets.items():
             self._consumer.seek(TopicPartition(*partition), offset)

@@ -8,6 +8,7 @@ from ingest.contract.waiting import Waiting
 from processors.batch import Batch
 from processors.checkpoint import Committed
 from processors.columns import BrokenRecord
+from processors.cursors import GapReason
 
 OUTCOMES = ("stored", "duplicate", "dead_letter", "refused")
 BAD_FRAME_REASONS = ("no_header", "bad_body", "bad_statement", "contradictory_count")
@@ -45,7 +46,7 @@ class ProcessorMetrics:
         )
         self.restarts = counter("restarts_total", "Sessions that ended by an error and began again.", "reason")
         self.fenced = counter("fenced_total", "Batches given up because another process owns a partition.")
-        self.offset_gaps = counter("offset_gaps_total", "Times that Kafka no longer had the next offset.")
+        self.offset_gaps = counter("offset_gaps_total", "Times that Kafka no longer had the next offset.", "reason")
         self.lost_offsets = counter(
             "lost_offsets_total", "Records that Kafka no longer had when the cursor came to them."
         )
@@ -83,6 +84,8 @@ class ProcessorMetrics:
             self.restarts.labels(reason)
         for outcome in AUDIT_OUTCOMES:
             self.audits.labels(outcome)
+        for gap_reason in GapReason:
+            self.offset_gaps.labels(gap_reason.value)
         for outcome in DAMAGED_BATCHES:
             self.damaged_batches.labels(outcome)
         for size in WINDOW_SIZES:
@@ -99,13 +102,17 @@ class ProcessorMetrics:
         self.commit_seconds.observe(seconds)
         self.late.inc(done.late)
         self.merge_fallbacks.inc(done.fell_back)
-        self.offset_gaps.inc(done.offset_gaps)
-        self.lost_offsets.inc(done.lost_offsets)
+        self.observe_gap(done, GapReason.RETENTION)
         self.condition_changes.inc(done.changes)
         for (table, kind), rows in done.windows.items():
             self.windows.labels(table.removeprefix("windows_"), kind).inc(rows)
         if done.batch is not None:
             self._observe_batch(done.batch, now_us)
+
+    def observe_gap(self, done: Committed, reason: GapReason) -> None:
+        """Count offsets that were left out."""
+        self.offset_gaps.labels(reason.value).inc(done.offset_gaps)
+        self.lost_offsets.inc(done.lost_offsets)
 
     def _observe_batch(self, batch: Batch, now_us: int) -> None:
         for (topic, _), span in batch.frames.spans.items():

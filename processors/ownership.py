@@ -32,12 +32,14 @@ _FAR_US = 1 << 60
 class Owned:
     """A claimed partition. `clock` and `windows` only where it carries readings.
 
-    `may_jump`: the next record may lie beyond `next_offset`, because the position was just sought or Kafka has lost records;
-    at any other time a jump would be our own mistake, and skipping records in silence is the one thing that must not happen.
+    `may_jump`: the next record may lie beyond `next_offset`, because the position was just sought; at any other time a jump would be
+    our own mistake, and skipping records in silence is the one thing that must not happen.
+    `gap_from`: where the gap begins that the next batch lies behind, None where it lies behind none.
     """
 
     next_offset: int
     may_jump: bool = True
+    gap_from: int | None = None
     last_append_ms: int = 0
     clock: PartitionClock | None = None
     windows: PartitionWindows | None = None

@@ -138,10 +138,11 @@ class Session:
                 owned.clock.clock_stepped(step_us)
         now_us = self._clock.now_us()
         started = time.perf_counter()
-        for partition in self._source.lost & frames.spans.keys():
-            checkpoint.owned[partition].may_jump = True
-        self._source.lost -= frames.spans.keys()
+        lost, self._source.lost = self._source.lost, {}
         with self._metrics.waiting.during("database"):
+            for partition, (behind, reason) in lost.items():
+                left_out = await checkpoint.leave_out(partition, behind, reason)
+                self._metrics.observe_gap(left_out, reason)
             if frames.spans:
                 done: Committed | None = await checkpoint.commit(frames, now_us)
             else:

@@ -215,7 +215,10 @@ _WITHOUT: dict[str, tuple[str, dict[str, str]]] = {
     "progress: adding to what is stored": ("record_progress", {"n_stored = n_stored + ": "n_stored = "}),
     "progress: adding to the duplicates": ("record_progress", {"n_duplicate = n_duplicate + ": "n_duplicate = "}),
     "progress: adding to the dead letters": ("record_progress", {"n_dead = n_dead + ": "n_dead = "}),
-    "gap: that it may be there": ("record_offset_gap", {" ON CONFLICT DO NOTHING": ""}),
+    "gap: that it may be there": ("record_offset_gap", {
+        '"ON CONFLICT (topic, partition, from_offset) DO UPDATE SET to_offset = excluded.to_offset, reason = excluded.reason, "': "",
+        '"readings = NULL, seen_at = now()"': '""',
+    }),
 }  # fmt: skip
 """What is taken away -> the function, and the change of its source."""
 

@@ -162,27 +162,3 @@ async def test_letters_and_statements_of_gateways_are_kept(city: City) -> None:
     assert (found["received"], found["stored"], found["dead_letter"], found["refused"]) == (110, 100, 3, 2)
     assert (found["in_flight"], found["unaccounted"]) == (5, 0)
     assert await city.value("SELECT count(*) FROM city.dead_letters WHERE gateway = '' AND reason = 'bad_frame'") == 1
-
-
-async def test_offsets_that_kafka_has_dropped_leave_a_gap_on_record(city: City) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-    from aiokafka.structs import TopicPartition
-
-    records = city.gateway().frames(one_device(500), size=100)
-    partition = records[0].partition
-    async with city.processor():
-        await city.send(records[:1])
-        await city.caught_up()
-    await city.send(records[1:4])
-    admin = AIOKafkaAdminClient(bootstrap_servers=city.bootstrap)
-    await admin.start()
-    await admin.delete_records({TopicPartition(city.topics.readings, partition): RecordsToDelete(3)})
-    await admin.close()
-    async with city.processor() as service:
-        await city.send(records[4:])
-        await city.caught_up()
-        assert service.registry.get_sample_value("citynerve_processor_lost_offsets_total") == 2
-    gap = (await city.fetch("SELECT partition, from_offset, to_offset FROM city.offset_gaps"))[0]
-    assert tuple(gap) == (partition, 1, 2)
-    found = await ledger(city)
-    assert (found["stored"], found["unaccounted"]) == (300, 200)

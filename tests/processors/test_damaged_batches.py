@@ -17,6 +17,7 @@ from ingest.contract.broker import KafkaSettings
 from ingest.contract.damaged_log import Stretch
 from processors import kafka_source
 from processors.columns import Partition
+from processors.cursors import GapReason
 from processors.kafka_source import KafkaSource
 from processors.settings import ProcessorSettings
 
@@ -129,7 +130,7 @@ async def test_only_the_damaged_batch_is_left_out(
     assert offsets[other.topic, other.partition] == list(range(10))
     assert offsets[partition.topic, partition.partition] == [at for at in range(10) if at not in damaged]
     assert damage == ["left_out"]
-    assert source.lost == {(partition.topic, partition.partition)}
+    assert source.lost == {(partition.topic, partition.partition): (damaged[-1] + 1, GapReason.DAMAGED)}
     ours = [
         span[partition.topic, partition.partition] for span in spans if (partition.topic, partition.partition) in span
     ]
