@@ -32,9 +32,14 @@ from deploy.chaos.process_faults import (
     Terminate,
 )
 
-_LINE_S = 10.0
-"""Longer than the arena's keep-alives, session and command timeouts: a line that is away for less would prove nothing."""
-_SLOW_S = 15.0
+_CUT_S = 7.0
+"""Longer than the arena's session timeout, and than a client waits before it connects again."""
+_HOLE_S = 10.5
+"""Longer than the arena's keep-alives and command timeout, which alone find it: a line that is away for less would prove nothing."""
+_RESET_MOST_S = 10.0
+"""It ends when its resets are used up."""
+_SLOW_S = 8.0
+_LOST_S = 10.0
 _LATENCY_S = 0.5
 _BYTES_PER_S = 20_000
 _BURST_FROM_PER_S = 200.0
@@ -81,11 +86,13 @@ def _line_faults() -> dict[str, Fault]:
     for edge in EDGES:
         name, line = f"{edge[0]}-{edge[1]}", f"between {edge[0]} and {edge[1]}"
         found |= {
-            f"cut-{name}": Fault(f"line cut {line}", UnderWeather(edge, _LINE_S, cut=True)),
-            f"hole-{name}": Fault(f"black hole {line}", UnderWeather(edge, _LINE_S * 1.5, black_hole=True)),
+            f"cut-{name}": Fault(f"line cut {line}", UnderWeather(edge, _CUT_S, cut=True)),
+            f"hole-{name}": Fault(f"black hole {line}", UnderWeather(edge, _HOLE_S, black_hole=True)),
             f"slow-{name}": Fault(f"500 ms latency {line}", UnderWeather(edge, _SLOW_S, latency_s=_LATENCY_S)),
             f"narrow-{name}": Fault(f"20 kB/s {line}", UnderWeather(edge, _SLOW_S, bytes_per_s=_BYTES_PER_S)),
-            f"reset-{name}": Fault(f"connections reset in mid-packet {line}", UnderWeather(edge, _LINE_S, resets=3)),
+            f"reset-{name}": Fault(
+                f"connections reset in mid-packet {line}", UnderWeather(edge, _RESET_MOST_S, resets=3)
+            ),
         }
     return found
 
@@ -94,13 +101,13 @@ def _lost_answers() -> dict[str, Fault]:
     return {
         "lost-commit": Fault(
             "every 4th answer to a processor's COMMIT lost",
-            UnderWeather(("process", "postgres"), _SLOW_S, lose_every=4),
+            UnderWeather(("process", "postgres"), _LOST_S, lose_every=4),
         ),
         "lost-produce": Fault(
-            "every 20th answer to the gateway's produce lost", UnderWeather(("ingest", "kafka"), _SLOW_S, lose_every=20)
+            "every 20th answer to the gateway's produce lost", UnderWeather(("ingest", "kafka"), _LOST_S, lose_every=20)
         ),
         "lost-puback": Fault(
-            "every 200th PUBACK to a device lost", UnderWeather(("simulator", "mosquitto"), _SLOW_S, lose_every=200)
+            "every 200th PUBACK to a device lost", UnderWeather(("simulator", "mosquitto"), _LOST_S, lose_every=200)
         ),
         "backends": Fault("busy backends terminated for a minute", TerminateBackends(60.0)),
         "lock": Fault("the table of cursors locked for 30 s", HoldLock(30.0)),

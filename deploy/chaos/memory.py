@@ -11,8 +11,10 @@ from deploy.chaos.arena import SERVICES, Arena
 
 MIB = 1024 * 1024
 SERVERS_TOGETHER = "servers"
-MOST_GROWTH_MIB = 64
-"""What a part of ours may take beyond what it had before the fault."""
+MOST_GROWTH_MIB = 96
+"""What a part of ours may take beyond what it had before the fault. A processor that has just begun took 82 more until it knew
+every device of the city and had its first windows behind it (92 to 174 under ten times the load); the same load again took 15.
+"""
 _PAGE = resource.getpagesize()
 
 
