@@ -20,14 +20,16 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 BEHIND_US: Final = 300_000_000
 """Late by less is delay: radio, buffers, retries."""
-_STEADY_S: Final = 120.0
+_STEADY_S: Final = 30.0
+"""From the first sighting of a row to each of it: what drains a buffer comes closer, if only slowly."""
 _SAME: Final = f"abs(c.offset_s - excluded.offset_s) <= {_STEADY_S}"
 _UPSERT: Final = f"""
 INSERT INTO city.device_clocks AS c (device_id, kind, offset_s, readings, steady_from, steady_to)
 SELECT n.device_id, n.kind, n.offset_s, n.readings, n.at, n.at
 FROM unnest($1::int[], $2::text[], $3::float8[], $4::bigint[], $5::timestamptz[]) AS n(device_id, kind, offset_s, readings, at)
 ON CONFLICT (device_id, kind) DO UPDATE SET
-    readings = c.readings + excluded.readings, last_seen = now(), offset_s = excluded.offset_s,
+    readings = c.readings + excluded.readings, last_seen = now(),
+    offset_s = CASE WHEN {_SAME} THEN c.offset_s ELSE excluded.offset_s END,
     sightings = CASE WHEN {_SAME} THEN c.sightings + 1 ELSE 1 END,
     steady_from = CASE WHEN {_SAME} THEN c.steady_from ELSE excluded.steady_from END,
     steady_to = excluded.steady_to"""

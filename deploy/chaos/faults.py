@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from deploy.chaos.arena import EDGES, SERVERS, SERVICES, Arena
 from deploy.chaos.clock_arena import CLOCKED, ClockArena
+from deploy.chaos.clock_devices import WrongClocks
 from deploy.chaos.clock_faults import HOUR_S, StepClock
 from deploy.chaos.cluster_arena import ClusterArena
 from deploy.chaos.cluster_faults import (
@@ -18,6 +19,8 @@ from deploy.chaos.cluster_faults import (
 )
 from deploy.chaos.database_faults import FullPostgresDisk, HoldLock, RestoreEarlier, TerminateBackends
 from deploy.chaos.disk_faults import DamagedSegment, FlippedSegment, FullSpoolDisk, TornSegment
+from deploy.chaos.hostile_faults import Hostile
+from deploy.chaos.kafka_faults import RefusedBatch, RetentionPassesCursor
 from deploy.chaos.line_faults import UnderWeather
 from deploy.chaos.load_faults import Burst, Slowed
 from deploy.chaos.log_faults import FlippedFrames, FlippedKafkaLog, FlippedLeaderLog
@@ -109,6 +112,7 @@ def _lost_answers() -> dict[str, Fault]:
         "lost-puback": Fault(
             "every 200th PUBACK to a device lost", UnderWeather(("simulator", "mosquitto"), _LOST_S, lose_every=200)
         ),
+        "hostile-broker": Fault("malformed packets between the broker's real ones, six of them fatal", Hostile()),
         "backends": Fault("busy backends terminated for a minute", TerminateBackends(60.0)),
         "lock": Fault("the table of cursors locked for 30 s", HoldLock(30.0)),
         "restore": Fault("the database put back to what it was 12 s before", RestoreEarlier(12.0)),
@@ -126,6 +130,15 @@ def _disk_faults() -> dict[str, Fault]:
         "damaged-segment": Fault("a record of the spool damaged beyond mending", DamagedSegment()),
         "flipped-kafka-log": Fault("a bit flipped in a batch on Kafka's disk before it is read", FlippedKafkaLog()),
         "flipped-frame": Fault("damaged copies of frames written between the gateway's", FlippedFrames()),
+    }
+
+
+def _kafka_faults() -> dict[str, Fault]:
+    return {
+        "retention-passes-cursor": Fault(
+            "half of what the processor has not read deleted from Kafka while it is away", RetentionPassesCursor()
+        ),
+        "refused-batch": Fault("every batch of the gateway refused as too large for a while", RefusedBatch()),
     }
 
 
@@ -160,7 +173,8 @@ def _cluster_faults() -> dict[str, Fault]:
 
 
 def _clock_faults() -> dict[str, Fault]:
-    found: dict[str, Fault] = {}
+    words = "devices in 1970, in 2099, seven hours ahead, an hour ahead and an hour behind"
+    found = {"devices-clock-wrong": Fault(words, WrongClocks(), ClockArena)}
     for part in CLOCKED:
         for way, by_s in (("forward", HOUR_S), ("back", -HOUR_S)):
             words = f"{part}'s clock steps an hour {way} while it runs, and is set right"
@@ -169,5 +183,5 @@ def _clock_faults() -> dict[str, Fault]:
 
 
 FAULTS: dict[str, Fault] = _process_faults() | _lost_answers() | _line_faults() | _disk_faults()
-FAULTS |= _load_faults() | _cluster_faults() | _clock_faults()
+FAULTS |= _kafka_faults() | _load_faults() | _cluster_faults() | _clock_faults()
 """Every fault by its name; those of another arena than the usual stand together."""

@@ -57,6 +57,11 @@ class TcpProxy:
         """Change the weather, from any thread; a cut ends what is open."""
         self._loop.call_soon_threadsafe(self._set, weather)
 
+    def lead_to(self, port: int) -> int:
+        """Connect what comes from now on to another port; returns the one before."""
+        before, self._target_port = self._target_port, port
+        return before
+
     def end_connections(self) -> None:
         """Reset every open connection, from any thread."""
         self._loop.call_soon_threadsafe(self._reset_all)
