@@ -79,6 +79,7 @@ class Spool:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = (self._folder / "lock").open("ab")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return self._scan_all()
         except BlockingIOError:
             self.close()
             raise UserError(
@@ -86,9 +87,12 @@ class Spool:
                 exit_code=EXIT_TROUBLE,
             ) from None
         except OSError as error:
+            self.close()
             raise UserError(
                 f"cannot use the spool folder {self._folder}: {error.strerror}", exit_code=EXIT_TROUBLE
             ) from None
+
+    def _scan_all(self) -> SpoolState:
         state = SpoolState()
         # a number is not used again while something that was set aside bears it
         aside = (path.stem.partition("-")[0] for path in self._folder.glob("*.damaged"))

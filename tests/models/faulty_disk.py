@@ -45,14 +45,18 @@ class FaultyDisk:
 
     @contextlib.contextmanager
     def patched(self) -> Iterator[None]:
-        """Within: files, fsync and unlink are this disk's."""
-        open_, unlink = Path.open, Path.unlink
+        """Within: files, fsync, rename and unlink are this disk's."""
+        open_, unlink, rename = Path.open, Path.unlink, Path.rename
 
         def opens(path: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            if mode != "xb":
+            if mode not in ("xb", "wb", "r+b"):
                 return open_(path, mode, *args, **kwargs)
             self.step()
-            return DiskFile(path, self)
+            return DiskFile(path, mode, self)
+
+        def renames(path: Path, target: Path) -> Path:
+            self.step(only_crash=True)
+            return rename(path, target)
 
         def unlinks(path: Path, *, missing_ok: bool = False) -> None:
             self.step(only_crash=True)
@@ -63,6 +67,7 @@ class FaultyDisk:
         with (
             mock.patch.object(Path, "open", opens),
             mock.patch.object(Path, "unlink", unlinks),
+            mock.patch.object(Path, "rename", renames),
             mock.patch.object(os, "fsync", self.fsync),
         ):
             yield
@@ -78,7 +83,7 @@ class FaultyDisk:
             self.removed.clear()
 
     def step(self, before: Callable[[], object] = lambda: None, *, only_crash: bool = False) -> None:
-        """One call to the file system. Deleting works on a full disk: `only_crash`."""
+        """One call to the file system. Deleting and renaming work on a full disk: `only_crash`."""
         if self._steps_left < 0 or (only_crash and not self._crash):
             return
         if self._steps_left > 0:
@@ -119,14 +124,15 @@ class FaultyDisk:
 
 
 class DiskFile(FileIO):
-    """A file being written."""
+    """A file being written: a new one, or one that was there (`r+b`)."""
 
-    def __init__(self, path: Path, disk: FaultyDisk) -> None:
-        super().__init__(path, "xb")
+    def __init__(self, path: Path, mode: str, disk: FaultyDisk) -> None:
+        super().__init__(path, mode)
         self.path, self._disk = path, disk
         disk.files[self.fileno()] = self
-        disk.unsynced_names.add(path)
-        disk.synced[path] = 0
+        if mode != "r+b":
+            disk.unsynced_names.add(path)
+            disk.synced[path] = 0
 
     def write(self, block: Any) -> int:
         """All of it; the part before the failing step's end."""

@@ -78,9 +78,9 @@ class AckMachine(RuleBasedStateMachine):
         self.broker.waiting += range(self.published, self.published + count)
         self.published += count
 
-    @precondition(lambda self: not self.connected)
     @rule()
     def connect(self) -> None:
+        """Also where nobody told that the connection before is gone."""
         self.broker.connect()
         self.connection += 1
         assert self.tracker.connect() == self.connection == self.tracker.generation
@@ -97,19 +97,22 @@ class AckMachine(RuleBasedStateMachine):
         self.order.append(Work(ticket, [message for _, message in packets], mids, self.connection))
 
     @precondition(lambda self: any(not work.finished for work in self.order))
-    @rule(data=st.data(), acks_lost=st.booleans())
-    def frames_are_delivered(self, data: st.DataObject, acks_lost: bool) -> None:  # noqa: FBT001 - drawn
-        """Some flush is safe, not always the oldest, maybe one of a connection long gone; its PUBACKs may get lost with the connection."""
+    @rule(
+        data=st.data(), ends=st.sampled_from(["well", "well", "connection lost", "killed"]), written=st.integers(0, 6)
+    )
+    def frames_are_delivered(self, data: st.DataObject, ends: str, written: int) -> None:
+        """Some flush is safe, not always the oldest, maybe one of a connection long gone. After `written` PUBACKs it may be over."""
         work = data.draw(st.sampled_from([work for work in self.order if not work.finished]))
         work.finished = True
         self.safe.update(work.messages)
         acks = self.tracker.complete(work.ticket)
         assert acks == self.acknowledgements_due()
-        if acks_lost:
-            self.disconnect()
-            return
-        for mid in acks:
+        for mid in acks if ends == "well" else acks[:written]:
             self.broker.acknowledge(mid, self.safe)
+        if ends == "connection lost":
+            self.disconnect()
+        elif ends == "killed":
+            self.crash()
 
     def acknowledgements_due(self) -> list[int]:
         due: list[int] = []
@@ -127,11 +130,17 @@ class AckMachine(RuleBasedStateMachine):
         self.tracker.disconnect()
         self.connected = False
 
-    @precondition(lambda self: not self.connected)
-    @rule()
-    def the_broker_forgets_the_session(self) -> None:
-        """What it kept is lost by the broker, not by us; what comes next has the ids of what was lost."""
+    @rule(noticed=st.booleans())
+    def the_broker_forgets_the_session(self, noticed: bool) -> None:  # noqa: FBT001 - drawn
+        """What it kept is lost by the broker, not by us; what comes next has the ids of what was lost.
+
+        Where the loss of the connection is not noticed, the next one comes without it.
+        """
         self.broker = Broker(acknowledged=self.broker.acknowledged)
+        if noticed:
+            self.disconnect()
+        else:
+            self.connect()
 
     @rule()
     def crash(self) -> None:

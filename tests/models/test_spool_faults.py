@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingest.contract.frame import FrameHeader
+from ingest.contract.operating import UserError
 from ingest.frames import OutFrame
 from ingest.spool import Spool, SpoolFullError
 from tests.models.faulty_disk import FaultyDisk
@@ -70,3 +71,22 @@ def test_what_a_failed_write_left_and_could_not_be_cut_off_hides_no_later_frame(
     assert found == [0, 2, 3]
     assert spool.empty
     disk.restart()
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_a_disk_that_fails_while_the_spool_is_opened_is_told_in_one_sentence(tmp_path: Path, step: int) -> None:
+    """The last segment is opened, cut where it is torn, and synced. It was a traceback, and the folder stayed locked."""
+    spool = Spool(tmp_path, 100_000, 150)
+    spool.open()
+    spool.append([frame(0)])
+    spool.close()
+    disk, again = FaultyDisk(), Spool(tmp_path, 100_000, 150)
+    with (
+        disk.failing(step, 1, 0, crash=False),
+        pytest.raises(UserError, match=r"cannot use the spool folder .*No space"),
+    ):
+        again.open()
+    disk.restart()
+    well = Spool(tmp_path, 100_000, 150)
+    assert well.open().frames == 1
+    well.close()

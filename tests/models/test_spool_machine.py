@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ingest.contract.frame import FrameHeader
+from ingest.contract.operating import UserError
 from ingest.frames import OutFrame
 from ingest.spool import Position, Spool, SpoolFullError
 from ingest.spool_scan import inspect
@@ -144,6 +145,47 @@ class SpoolMachine(RuleBasedStateMachine):
             pass
         self.crash(data, power=power)
 
+    @rule(at=st.integers(0, 12), data=st.data(), power=st.booleans())
+    def crash_while_draining_all(self, at: int, data: st.DataObject, power: bool) -> None:  # noqa: FBT001 - drawn
+        """Also while damaged records are set aside, which is a file, its content and its sync each."""
+        try:
+            with self.disk.failing(at, 1, 0, crash=True):
+                self.release_all()
+        except Killed:
+            pass
+        self.crash(data, power=power)
+
+    @rule(at=st.integers(0, 5), data=st.data(), power=st.booleans())
+    def crash_while_opening(self, at: int, data: st.DataObject, power: bool) -> None:  # noqa: FBT001 - drawn
+        """While a torn tail is cut off and synced, or segments of which nothing is left are deleted."""
+        self.spool.close()
+        if power:
+            self.disk.lose_power(lambda least, most: data.draw(st.integers(least, most)))
+        self.disk.restart()
+        killed = Spool(self.folder, CAP_BYTES, SEGMENT_BYTES)
+        try:
+            with self.disk.failing(at, 1, 0, crash=True):
+                killed.open()
+        except Killed:
+            pass
+        self.spool = killed
+        self.crash(data, power=power)
+
+    @rule(at=st.integers(0, 5), failures=st.integers(1, 3))
+    def open_on_a_broken_disk(self, at: int, failures: int) -> None:
+        """The gateway is told in one sentence and ends; when the disk is well again nothing is missing."""
+        self.spool.close()
+        self.disk.restart()
+        refused = Spool(self.folder, CAP_BYTES, SEGMENT_BYTES)
+        try:
+            with self.disk.failing(at, failures, 0, crash=False):
+                refused.open()
+        except UserError:
+            pass
+        refused.close()
+        self.disk.restart()
+        self.open()
+
     @rule(data=st.data(), power=st.booleans())
     def crash_between(self, data: st.DataObject, power: bool) -> None:  # noqa: FBT001 - drawn
         self.crash(data, power=power)
@@ -162,6 +204,13 @@ class SpoolMachine(RuleBasedStateMachine):
         with self.disk.patched():
             self.release(limit)
 
+    @precondition(lambda self: self.waiting)
+    @rule(limit=st.integers(1, 5), at=st.integers(0, 5), failures=st.integers(1, 9))
+    def drain_some_on_a_full_disk(self, limit: int, at: int, failures: int) -> None:
+        """Whatever needs room fails, and what is drained goes all the same: or a full disk would stay full for ever."""
+        with self.disk.failing(at, failures, 0, crash=False):
+            self.release(limit)
+
     def release(self, limit: int) -> None:
         batch = self.spool.read(limit)
         seqs = [self.checked(item) for _, item in batch]
@@ -176,15 +225,18 @@ class SpoolMachine(RuleBasedStateMachine):
         self.damaged -= released
         self.spool.release(batch[-1][0], len(batch))
 
-    @rule()
-    def drain_all(self) -> None:
-        """As the gateway does: until nothing can be read, and then what is left is damaged and is forgotten."""
-        with self.disk.patched():
-            while self.spool.read(4):
-                self.release(4)
-            assert not set(self.waiting) - self.damaged
-            if not self.spool.empty:
-                self.spool.forget_rest()
+    def release_all(self) -> None:
+        while self.spool.read(4):
+            self.release(4)
+        assert not set(self.waiting) - self.damaged
+        if not self.spool.empty:
+            self.spool.forget_rest()
+
+    @rule(full=st.none() | st.integers(0, 12))
+    def drain_all(self, full: int | None = None) -> None:
+        """As the gateway does: until nothing can be read; what is left is damaged and forgotten. The disk may be full from a step on."""
+        with self.disk.patched() if full is None else self.disk.failing(full, 1000, 0, crash=False):
+            self.release_all()
         assert self.spool.empty
         assert self.spool.size == 0
         self.waiting, self.counted = [], True
