@@ -98,15 +98,15 @@ def _row(number: int, result: Result) -> str:
 
 def _memory(results: Sequence[Result]) -> str:
     rows = "".join(
-        f'<tr><td>{escape(part)}</td><td class="text">{escape(FAULTS[fault].description)}</td>'
-        + "".join(f"<td>{mib(count)}</td>" for count in (item.before, item.most, item.after))
-        + f"<td>{(item.most - item.before) / MIB:+.0f}</td></tr>\n"
-        for part, fault, item in memory_lines(results)
+        f'<tr><td>{escape(line.part)}</td><td class="text">{escape(FAULTS[line.fault].description)}</td>'
+        + "".join(f"<td>{mib(count)}</td>" for count in (line.growth.before, line.growth.most, line.growth.after))
+        + f"<td>{(line.growth.most - line.growth.before) / MIB:+.0f}</td><td>{mib(line.peak)}</td></tr>\n"
+        for line in memory_lines(results)
     )
     return f"""<h2>Memory</h2>
 <p>Of each part in the trial in which it grew most, in MiB. A part of ours may grow by {MOST_GROWTH_MIB} MiB.</p>
 <div class="wide"><table><thead><tr><th>part</th><th class="text">grew most when</th><th>before</th><th>most</th><th>after</th>
-<th>growth</th></tr></thead><tbody>
+<th>growth</th><th>ever</th></tr></thead><tbody>
 {rows}</tbody></table></div>"""
 
 

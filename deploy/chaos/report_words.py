@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from deploy.chaos.faults import FAULTS
@@ -75,15 +76,25 @@ def grown_most(result: Result) -> Growth | None:
     return max(ours, key=lambda item: item.most - item.before, default=None)
 
 
-def memory_lines(results: Sequence[Result]) -> list[tuple[str, str, Growth]]:
-    """(part, fault, figures) of the trial in which each part's memory grew most; the servers together last."""
-    found: dict[str, tuple[str, Growth]] = {}
-    for result in results:
-        for item in result.growths:
-            worst = found.get(item.part)
-            if worst is None or item.most - item.before > worst[1].most - worst[1].before:
-                found[item.part] = (result.fault, item)
-    return [(part, *worst) for part, worst in found.items()]
+@dataclass(frozen=True, slots=True)
+class PartMemory:
+    """A part's memory over all trials: the trial in which it grew most, and the most it ever had, in bytes."""
+
+    part: str
+    fault: str
+    growth: Growth
+    peak: int
+
+
+def memory_lines(results: Sequence[Result]) -> list[PartMemory]:
+    """One for each part; the servers together last."""
+    every = [(item, result.fault) for result in results for item in result.growths]
+    found = []
+    for part in dict.fromkeys(item.part for item, _ in every):
+        own = [(item, fault) for item, fault in every if item.part == part]
+        worst, fault = max(own, key=lambda pair: pair[0].most - pair[0].before)
+        found.append(PartMemory(part, fault, worst, max(item.most for item, _ in own)))
+    return sorted(found, key=lambda line: line.part == SERVERS_TOGETHER)
 
 
 def mib(count: int) -> str:

@@ -122,8 +122,8 @@ def test_every_fault_has_a_theme_that_a_person_can_read() -> None:
 def test_of_each_part_the_trial_is_told_in_which_its_memory_grew_most() -> None:
     other = replace(GOOD, fault="lock", growths=[Growth("ingest", 90 * MIB, 100 * MIB, 90 * MIB)])
     lines = memory_lines([other, GOOD])
-    assert [(part, fault) for part, fault, _ in lines] == [("ingest", "kill-kafka"), ("servers", "kill-kafka")]
-    assert "ingest            90     108      95  +18 in kill-kafka" in as_table([other, GOOD])
+    assert [(line.part, line.fault) for line in lines] == [("ingest", "kill-kafka"), ("servers", "kill-kafka")]
+    assert "ingest            90     108      95     108  +18 in kill-kafka" in as_table([other, GOOD])
 
 
 def test_rates_are_readings_a_second_and_silence_has_no_point() -> None:
