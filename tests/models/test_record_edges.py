@@ -118,3 +118,14 @@ def test_a_bit_is_looked_for_in_the_message_and_not_beyond() -> None:
     first_of_five = zlib.crc32(b"\1" + bytes(4)) ^ zlib.crc32(bytes(5))
     assert flipped_bit(first_of_five, 5) == 0
     assert flipped_bit(first_of_five, 4) is None
+
+
+def test_a_record_of_an_earlier_version_is_read_and_mended() -> None:
+    """These bytes lie on disks: what they mean, their checksum and their digest do not change."""
+    kept = bytes.fromhex("434e53501d00000035c2a6cd9ba17400a26777010700010102c404626f6479c4085d546fba1a06709b")
+    assert record(7, b"body") == kept
+    assert found(flipped(kept, 8 * 20)) == [7]
+
+
+def test_of_many_that_look_like_a_record_the_first_good_one_is_found() -> None:
+    assert found(b"g" * 20 + MAGIC + b"g" * 20 + record(1) + record(2) + record(3)) == [None, 1, 2, 3]

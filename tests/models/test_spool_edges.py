@@ -207,3 +207,7 @@ def test_every_damaged_and_every_mended_record_is_named(
     assert sorted(path.name.split("-")[1] for path in tmp_path.glob("*.damaged")) == sorted(
         f"{seq * LENGTH}.damaged" for seq in (1, 3)
     )
+
+
+def test_in_a_folder_that_is_gone_there_is_no_room(tmp_path: Path) -> None:
+    assert Spool(tmp_path / "gone", BIG, BIG).room() == 0
