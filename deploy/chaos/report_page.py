@@ -31,6 +31,7 @@ def page(results: Sequence[Result], seed: int, took_s: float) -> str:
 device was then looked for in the database: it must be there once, or be set aside with a reason. <b>Back after</b> is the time from the
 fault's end until readings were stored as fast as they came.
 <span class="dim">{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, seed {seed}, {took_s / 60:.0f} minutes.</span></p>
+{_contents(results)}
 {_tables(results)}
 {_memory(results)}
 <h2>Pictures</h2>
@@ -70,16 +71,36 @@ def _figures(results: Sequence[Result]) -> str:
     return '<ul class="figures">' + "".join(f"<li><b>{value}</b>{name}</li>" for value, name in figures) + "</ul>"
 
 
-def _tables(results: Sequence[Result]) -> str:
-    themes: dict[str, list[Numbered]] = {}
+def _by_theme(results: Sequence[Result]) -> dict[str, list[Numbered]]:
+    found: dict[str, list[Numbered]] = {}
     for number, result in enumerate(results, 1):
-        themes.setdefault(theme(result.fault), []).append((number, result))
+        found.setdefault(theme(result.fault), []).append((number, result))
+    return found
+
+
+def _contents(results: Sequence[Result]) -> str:
+    lines = []
+    for place, (name, found) in enumerate(_by_theme(results).items(), 1):
+        well = sum(result.passed for _, result in found)
+        mark = "" if well == len(found) else ' class="failed"'
+        lines.append(f'<li{mark}><a href="#g{place}">{escape(name)}</a>: {well} of {len(found)} as promised</li>')
+    return f"<ul>{''.join(lines)}</ul>"
+
+
+def _tables(results: Sequence[Result]) -> str:
     head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     return "\n".join(
-        f'<h2>{escape(name)}</h2>\n<div class="wide"><table><thead><tr><th>what if</th><th class="text">what happened</th>'
-        f"{head}</tr></thead>\n<tbody>\n{''.join(_row(number, result) for number, result in found)}</tbody></table></div>"
-        for name, found in themes.items()
+        f'<h2 id="g{place}">{escape(name)}</h2>\n<div class="wide"><table><thead><tr><th>what if</th>'
+        f'<th class="text">what happened</th>{head}</tr></thead>\n<tbody>\n'
+        + "".join(_row(number, result) for number, result in found)
+        + "</tbody></table></div>"
+        for place, (name, found) in enumerate(_by_theme(results).items(), 1)
     )
+
+
+def _title(result: Result) -> str:
+    said = FAULTS[result.fault].description
+    return escape(said[:1].upper() + said[1:])
 
 
 def _row(number: int, result: Result) -> str:
@@ -89,7 +110,7 @@ def _row(number: int, result: Result) -> str:
         told(result) if result.not_here is None else f"not thrown: {result.not_here}"
     )
     return (
-        f'<tr{mark}><td><a href="#t{number}">{escape(FAULTS[result.fault].description)}</a></td>'
+        f'<tr{mark}><td><a href="#t{number}">{_title(result)}</a></td>'
         f'<td class="text">{escape(happened)}</td>'
         + "".join(f"<td>{cell:,}</td>" for cell in cells)
         + f"<td>{recovery(result)} s</td></tr>\n"
@@ -120,6 +141,6 @@ def _trial(number: int, result: Result) -> str:
     text = "".join(f"<p>{escape(line[:1].upper() + line[1:])}</p>" for line in said)
     text += "".join(f'<p class="failed">{escape(problem)}</p>' for problem in problems(result))
     return (
-        f'<section class="trial" id="t{number}"><h3>{number}. {escape(FAULTS[result.fault].description)} '
+        f'<section class="trial" id="t{number}"><h3>{number}. {_title(result)} '
         f"<code>{escape(result.fault)}</code></h3>\n{text}{picture(result)}</section>"
     )

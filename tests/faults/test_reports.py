@@ -83,11 +83,13 @@ def test_json_counts_seconds_from_the_trials_start() -> None:
 def test_the_page_stands_alone_and_its_pictures_are_sound() -> None:
     html = page([GOOD, BAD], 3, 60.0)
     assert "src=" not in html
-    assert re.findall(r'href="([^"]*)"', html) == ["#t1", "#t2"]
-    assert [f'id="{target}"' in html for target in ("t1", "t2")] == [True, True]
+    assert re.findall(r'href="([^"]*)"', html) == ["#g1", "#g2", "#t1", "#t2"]
+    assert [f'id="{target}"' in html for target in ("g1", "g2", "t1", "t2")] == [True] * 4
     assert "url(" not in html
     assert "@import" not in html
-    assert FAULTS["kill-kafka"].description in html
+    assert "Kill -9 of kafka, twice" in html
+    assert "1 of 1 as promised" in html
+    assert "0 of 1 as promised" in html
     assert '<tr class="failed"><td><a href="#t2">' in html
     picture_of_it = ET.fromstring(picture(GOOD))  # noqa: S314 - our own text
     lines = {line.get("class"): (line.get("points") or "").split() for line in picture_of_it.iter("polyline")}
