@@ -6,6 +6,7 @@ accounted for in its name when a later one delivers them.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 import msgspec
 
 from ingest.contract.frame import FrameHeader
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Mark(msgspec.Struct):
@@ -64,6 +67,9 @@ class Custody:
 
         Args:
             spooled: readings in the spool by epoch, as found on disk.
+
+        Raises:
+            OSError: the file cannot be written, and not for want of room.
         """
         state = _read(path)
         custody = cls(gateway, path, session_seen=state.session_seen)
@@ -81,7 +87,12 @@ class Custody:
             custody.lives[epoch].spooled = 0
         custody._adopt(Life(custody.epoch))
         custody.changed.add(custody.epoch)
-        custody.save()
+        try:
+            custody.save()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            # the spool says what is owed; a gateway that did not start on a full disk could never drain what fills it
         return custody
 
     @property

@@ -23,6 +23,14 @@ WHERE application_name LIKE 'citynerve%' AND state <> 'idle' AND pid <> pg_backe
 _REFUSED = "SELECT count(*) FROM city.dead_letters WHERE reason = 'refused_by_database'"
 _RESTARTS = 'citynerve_processor_restarts_total{reason="%s"}'
 _FULL_BUDGET_S = 60.0
+_LITTLE_WAL = (
+    "ALTER SYSTEM SET max_wal_size = '64MB'",
+    "ALTER SYSTEM SET min_wal_size = '32MB'",
+    "SELECT pg_reload_conf()",
+    "CHECKPOINT",
+)
+"""After a long run gigabytes of it would have to be moved to the small file system, and used up there."""
+_USUAL_WAL = ("ALTER SYSTEM RESET max_wal_size", "ALTER SYSTEM RESET min_wal_size", "SELECT pg_reload_conf()")
 _WAL_BYTES, _WAL_MESSAGE_BYTES = 4 << 30, 1 << 20
 _WAL_MESSAGE = f"SELECT pg_logical_emit_message(true, 'chaos', repeat('x', {_WAL_MESSAGE_BYTES}))"
 _LOCK = "LOCK TABLE city.offsets IN ACCESS EXCLUSIVE MODE"
@@ -105,6 +113,7 @@ class FullPostgresDisk:
     def __call__(self, arena: Arena) -> None:
         data = arena.stack.place.data("postgres")
         refused = asyncio.run(_count(arena.dsn, _REFUSED))
+        asyncio.run(_run(arena.dsn, _LITTLE_WAL))
         arena.terminate("postgres")
         size = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
         try:
@@ -122,6 +131,7 @@ class FullPostgresDisk:
                     _move(disk.path / "postgres", data)
         finally:
             arena.start("postgres")
+            asyncio.run(_run(arena.dsn, _USUAL_WAL))
         if asyncio.run(_count(arena.dsn, _REFUSED)) != refused:
             raise Trouble("readings became dead letters because the disk was full")
 
@@ -166,6 +176,15 @@ async def _use_up_the_wal(dsn: str) -> None:
     finally:
         connection.terminate()
     raise Trouble(f"PostgreSQL had room for {_WAL_BYTES >> 20} MB of WAL on a full disk; nothing was tested")
+
+
+async def _run(dsn: str, statements: tuple[str, ...]) -> None:
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        for statement in statements:  # one by one: ALTER SYSTEM takes no transaction
+            await connection.execute(statement, timeout=_COPY_BUDGET_S)
+    finally:
+        await connection.close(timeout=10)
 
 
 async def _count(dsn: str, query: str) -> int:

@@ -26,15 +26,16 @@ _HEAD_BITS = {"magic": 9, "length": 8 * 4 + 20, "checksum": 8 * 8 + 5}
 
 @dataclass(frozen=True, slots=True)
 class FullSpoolDisk:
-    """The file system under the spool fills long before the spool's own limit; the gateway is killed then, and started on the full disk."""
+    """The file system of the gateway's state fills long before the spool's own limit; the gateway is killed then, and started on it."""
 
     disk_bytes: int = 2 * 1024 * 1024
 
     def __call__(self, arena: Arena) -> None:
         with SmallDisk(arena.folder / "small-disk", self.disk_bytes) as disk:
             try:
-                with _spooling(arena, {"CITYNERVE_INGEST__SPOOL_DIR": str(disk.path)}):
+                with _spooling(arena, {"CITYNERVE_INGEST__STATE_DIR": str(disk.path)}):
                     self._fill(arena, disk)
+                    disk.fill()  # by something else to the last byte: nothing can be written any more, and all must drain
                     arena.kill("ingest")
                     arena.start("ingest", wait=False)
                     self._fill(arena, disk)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from ingest.contract.frame import FrameHeader
 from ingest.custody import Custody
@@ -101,3 +105,29 @@ def test_two_threads_that_save_at_once_leave_a_whole_file(tmp_path: Path) -> Non
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: custody.save(), range(60)))
     assert begun(tmp_path, 500).epoch == 1001
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_reason_not_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Once the gateway did not come up again after a kill on a full disk, so that its spool could never be drained."""
+    before = begun(tmp_path, 1000)
+
+    def full(_file: int) -> None:
+        raise OSError(number, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        custody = begun(tmp_path, 2000, {before.epoch: 70})
+    assert custody.epoch == 2000
+    assert custody.lives[1000].spooled == 70
+    custody.save()
+    assert begun(tmp_path, 3000, {2000: 5}).lives[2000].spooled == 5
+
+
+def test_a_folder_that_cannot_be_written_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_file: int) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with pytest.raises(OSError, match="Read-only"):
+        begun(tmp_path, 1000)
