@@ -85,7 +85,8 @@ class MockCity:
     database_age: timedelta = timedelta(0)
     audit: Item = field(
         default_factory=lambda: {
-            "days": 3, "expected": 900, "found": 800, "removed": 100, "missing": 0, "doubled": 0, "oldest": iso(now()), "newest": iso(now()),
+            "days": 3, "expected": 900, "found": 800, "removed": 100, "missing": 0, "doubled": 0, "oldest": iso(now()),
+            "newest": iso(now()),
         }
     )  # fmt: skip
     dead_letter_reasons: list[Item] = field(

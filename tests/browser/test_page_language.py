@@ -63,7 +63,8 @@ async def test_an_alarm_raised_later_comes_in_the_chosen_language(screen: Screen
         unit="dB",
         raised_value=75.0,
     )
-    await expect(screen.page.locator(".alarm").first).to_contain_text("Tiếng ồn vượt ngưỡng ban đêm")
+    newest = screen.page.locator(".alarm[data-severity='warning']").first  # a critical one stands before it
+    await expect(newest).to_contain_text("Tiếng ồn vượt ngưỡng ban đêm")
 
 
 @pytest.mark.browser

@@ -123,3 +123,11 @@ def test_the_shortest_interval_of_a_device_counts() -> None:
     table.update(frame([(0, 3, 0, 1.0)]))
     table.update(frame([(0, 0, 0, 1.0)]))
     assert table.stale_devices(181_000_000, 3) == 1
+
+
+def test_a_device_belongs_to_the_gateway_it_last_sent_through() -> None:
+    values = LatestValues()
+    assert values.gateway_of("a") is None
+    values.note_gateway(["a", "b"], "gw-1")
+    values.note_gateway(["b"], "gw-2")
+    assert [values.gateway_of(device) for device in ("a", "b", "c")] == ["gw-1", "gw-2", None]

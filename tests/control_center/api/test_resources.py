@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from control_center.api import payloads
-from control_center.rows import Device, Series, StoredReading, Window
-from tests.control_center.conftest import HOSTILE_NAME, T0, Running
+from control_center.flow_text import FlowItem
+from control_center.rows import DeadLetterReason, Device, Series, StoredReading, Window
+from tests.control_center.conftest import HOSTILE_NAME, T0, Running, until
 
 pytestmark = pytest.mark.usefixtures("seeded")
 Database = asyncpg.Connection  # generic only in the stubs
@@ -135,6 +136,55 @@ async def test_dead_letters_keep_their_bytes_and_filter_by_reason(control: Runni
     assert len(await all_pages(control, "/api/v1/deadletters", reason="malformed")) == 2
 
 
+async def test_dead_letters_are_summed_by_reason_with_the_newest_of_each(
+    control: Running, connection: Database
+) -> None:
+    await connection.executemany(
+        """INSERT INTO city.dead_letters (gateway, epoch, partition, seq, ordinal, received, reason, detail, mqtt_topic, payload, readings)
+           VALUES ('gw', 1, 0, 0, $1, now() - $2 * interval '1 day', $3, $4, 'a/b', '', $5)""",
+        [
+            (0, 1, "malformed", "old", 1),
+            (1, 0, "malformed", "new", 2),
+            (2, 0, "not_utf8", "n", 7),
+            (3, 30, "too_old", "gone", 1),
+        ],
+    )
+    items = (await control.client.get("/api/v1/deadletters/reasons")).json()["items"]
+    assert [(one["reason"], one["letters"], one["readings"], one["waiting"]) for one in items] == [
+        ("not_utf8", 1, 7, 1), ("malformed", 2, 3, 2),
+    ]  # fmt: skip
+    assert (items[1]["newest_detail"], items[1]["newest_gateway"], items[1]["newest_topic"]) == ("new", "gw", "a/b")
+    month = (await control.client.get("/api/v1/deadletters/reasons", params={"days": 40})).json()["items"]
+    assert {one["reason"] for one in month} == {"not_utf8", "malformed", "too_old"}
+
+
+async def test_who_waits_for_whom_names_every_hop_in_both_languages(control: Running, connection: Database) -> None:
+    await connection.execute(
+        """INSERT INTO city.gateway_statements (gateway, epoch, at, received, refused, acked_kafka, spooled, messages)
+           VALUES ('gw-77', 1, now() - interval '5 minutes', 9, 0, 5, 4, 3), ('retry', 1, now(), 1, 0, 1, 0, 1)"""
+    )
+
+    async def heard() -> bool:
+        hops = (await control.client.get("/api/v1/flow")).json()["hops"]
+        return any(hop["name"] == "gw-77" for hop in hops)
+
+    await until(heard)
+    flow = (await control.client.get("/api/v1/flow", params={"lang": "vi"})).json()
+    assert [hop["part"] for hop in flow["hops"]] == [
+        "devices",
+        "broker",
+        "gateway",
+        "gateway",
+        "kafka",
+        "processor",
+        "database",
+    ]
+    unasked = flow["hops"][3]
+    assert (unasked["state"], unasked["name"]) == ("unknown", "gw-77")
+    assert "tin cuối cách đây 5 phút, khi đó bộ đệm có 4 số đo" in unasked["text"]
+    assert flow["hops"][-1]["state"] == "fine"
+
+
 async def test_city_and_status_answer_before_anything_has_been_measured(control: Running) -> None:
     city = (await control.client.get("/api/v1/city")).json()
     assert city == {
@@ -144,7 +194,7 @@ async def test_city_and_status_answer_before_anything_has_been_measured(control:
     assert status["unaccounted"] == 0
     assert set(status) == {
         "lag_s", "watermark", "readings_per_s", "stored_per_s", "rejected_per_s", "duplicate_per_s", "in_flight", "unaccounted",
-        "active_alarms", "spooled", "devices", "stale_devices",
+        "active_alarms", "spooled", "devices", "stale_devices", "sampled_at", "behind_s", "left_s",
     }  # fmt: skip
 
 
@@ -162,6 +212,8 @@ async def test_answers_have_the_shape_the_description_promises(control: Running)
         ("/deadletters", {}, payloads.Page[payloads.DeadLetterItem]),
         ("/live", {}, payloads.LiveSnapshot),
         ("/status", {}, payloads.StatusItem),
+        ("/flow", {}, FlowItem),
+        ("/deadletters/reasons", {}, payloads.Page[DeadLetterReason]),
         ("/city", {}, payloads.CityItem),
     ]
     for path, parameters, shape in promised:
