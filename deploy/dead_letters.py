@@ -72,11 +72,14 @@ class Attempt:
 class Redecoder:
     """The gateway's stages from raw bytes to admitted readings, with the settings of now.
 
+    `clock_off_us`: the gateway's clock was ahead by so much when it received the letters.
+
     Raises:
         UserError: a profile cannot be read.
     """
 
-    def __init__(self, ingest: IngestSettings, partitions: int) -> None:
+    def __init__(self, ingest: IngestSettings, partitions: int, clock_off_us: int = 0) -> None:
+        self._clock_off_us = clock_off_us
         self.catalogue: Final = Catalogue(partitions, ingest.max_channels)
         self._reader = SliceReader(
             routes=ingest.routes,
@@ -90,7 +93,7 @@ class Redecoder:
         logging.getLogger("ingest.reading_slice").setLevel(logging.CRITICAL + 1)
 
     def attempt(self, letter: StoredLetter) -> Attempt:
-        """Decode and admit the letter's bytes as if they had come at its own time of receipt."""
+        """Decode and admit the letter's bytes as if they had come at its own time of receipt, by a right clock."""
         if letter.ordinal < 0:
             return Attempt(
                 letter,
@@ -105,7 +108,7 @@ class Redecoder:
             letter.payload,
             0,
             dup=False,
-            received_us=letter.received_us,
+            received_us=letter.received_us - self._clock_off_us,
             cut=int(cut[1]) if cut else 0,
         )
         taken = self._reader.read([message])

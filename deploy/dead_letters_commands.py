@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 _SHOWN_FAILURES = 20
+_OFFSET = re.compile(r"([+-]?[0-9]{1,6})([smhd])", re.ASCII)
+
+
+class Offset(click.ParamType[int]):
+    """How far a clock was off, to microseconds: 3600s, -90m, 1h, -2d."""
+
+    name = "offset"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """`value` as typed; an int is one already."""
+        found = _OFFSET.fullmatch(value) if isinstance(value, str) else None
+        if isinstance(value, int):
+            return value
+        if found is None:
+            self.fail(f"{value!r} is no offset of a clock; write it as 3600s, -90m, 1h or -2d", param, ctx)
+        return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]] * 1_000_000
+
 
 _REASON = click.option(
     "--reason",
@@ -89,11 +107,25 @@ def show(letter_id: int, *, as_json: bool) -> None:
 @_REASON
 @_SINCE
 @click.option("--id", "ids", multiple=True, type=click.IntRange(1, (1 << 63) - 1), help="Only this letter; repeatable.")
+@click.option(
+    "--clock-off",
+    "clock_off_us",
+    type=Offset(),
+    default="0s",
+    help="The gateway's clock was ahead by so much when it received them, e.g. -1h: it was an hour behind.",
+)
 @click.option("--dry-run", is_flag=True, help="Decode again and say what would happen; send nothing.")
 @_JSON
 @click.pass_context
 def retry(
-    ctx: click.Context, *, reason: str | None, since_s: int | None, ids: tuple[int, ...], dry_run: bool, as_json: bool
+    ctx: click.Context,
+    *,
+    reason: str | None,
+    since_s: int | None,
+    ids: tuple[int, ...],
+    clock_off_us: int,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Decode waiting letters again with today's routes and profiles, and send what they hold on its way. Exit 1 when any is still refused.
 
@@ -104,7 +136,7 @@ def retry(
     """
     from deploy.dead_letters_store import Chosen
 
-    redecoder = _redecoder()
+    redecoder = _redecoder(clock_off_us)
     before = _letters_by_id(ids) if ids else []
     chosen = Chosen(reason, _moment(since_s), None, ids or None)
     resumed, attempts = _with_database(lambda connection: _retry(connection, redecoder, chosen, dry_run=dry_run))
@@ -155,13 +187,15 @@ async def _retry(
     return run.resumed, attempts
 
 
-def _redecoder() -> Redecoder:
+def _redecoder(clock_off_us: int = 0) -> Redecoder:
     from deploy.dead_letters import Redecoder
     from ingest.contract.broker import KafkaSettings
     from ingest.settings import IngestSettings
 
     return Redecoder(
-        load_section("ingest", IngestSettings, None), load_section("kafka", KafkaSettings, None).partitions
+        load_section("ingest", IngestSettings, None),
+        load_section("kafka", KafkaSettings, None).partitions,
+        clock_off_us,
     )
 
 

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from deploy.dead_letters import Attempt, Redecoder, StoredLetter
+from deploy.dead_letters_commands import Offset
 from deploy.dead_letters_view import attempt_line, letter_line, letter_lines, payload_lines
 from ingest.settings import IngestSettings, Route
 
@@ -48,6 +50,29 @@ def test_a_letter_that_is_refused_for_its_own_reason_or_another_still_fails(rede
     changed = redecoder.attempt(letter({"pm2_5": 99_999}))
     assert changed.reason == "out_of_range"
     assert attempt_line(changed).startswith("letter 7: was unknown_metric, now out_of_range: ")
+
+
+def test_letters_of_a_gateway_whose_clock_was_an_hour_behind_succeed_when_that_is_said() -> None:
+    settings = IngestSettings(routes=ROUTES)
+    good = {"pm2_5": 4.5, "time": "2026-05-01T13:00:00Z"}
+    refused = letter(good, reason="in_future")
+    assert outcome(Redecoder(settings, 4).attempt(refused)) == (0, "in_future")
+    attempt = Redecoder(settings, 4, -3_600_000_000).attempt(refused)
+    assert outcome(attempt) == (1, None)
+    assert attempt.admitted[0].time_us.tolist() == [RECEIVED_US + 3_600_000_000]
+
+
+@pytest.mark.parametrize(
+    ("typed", "us"), [("-1h", -3_600_000_000), ("+90m", 5_400_000_000), ("2d", 172_800_000_000), ("0s", 0)]
+)
+def test_how_far_a_clock_was_off_is_typed_with_its_unit(typed: str, us: int) -> None:
+    assert Offset().convert(typed, None, None) == us
+
+
+@pytest.mark.parametrize("typed", ["1", "h", "1.5h", "one hour", "1h30m", ""])
+def test_an_offset_without_a_unit_is_a_sentence(typed: str) -> None:
+    with pytest.raises(click.BadParameter, match="write it as 3600s"):
+        Offset().convert(typed, None, None)
 
 
 def test_what_another_letter_of_the_message_stands_for_does_not_hold_this_one_back(redecoder: Redecoder) -> None:
