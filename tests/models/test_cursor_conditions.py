@@ -167,14 +167,28 @@ async def locks_are_taken_in_one_order(to: Any, at: Sessions) -> None:
 
 
 async def a_gap_is_noted_once(to: Any, at: Sessions) -> None:
-    """Also when the batch that notes it comes again."""
-    topic = f"t{next(_NUMBERS)}.readings.v1"
-    for _ in range(2):
-        await to.record_offset_gap(at.a, (topic, 3), 10, 19)
-    rows = await at.control.fetch(
-        "SELECT partition, from_offset, to_offset FROM city.offset_gaps WHERE topic = $1", topic
-    )
-    assert [tuple(row) for row in rows] == [(3, 10, 19)]
+    """Also when the batch that notes it comes again, or knows better; its readings are its own and no other gap's."""
+    first, second = (f"t{next(_NUMBERS)}.readings.v1" for _ in range(2))
+    mine, others = ((first, 3), 10), (((first, 3), 30), ((first, 4), 10), ((second, 3), 10))
+    for partition, begin in (mine, *others):
+        await to.record_offset_gap(at.a, partition, begin, begin + 9)
+    (before,) = await gaps(at, [mine], "seen_at")
+    await to.record_gap_readings(at.a, *mine, 500)
+    columns = "to_offset, reason, readings"
+    assert await gaps(at, [mine, *others], columns) == [
+        (begin + 9, "retention", 500 if (partition, begin) == mine else None) for partition, begin in (mine, *others)
+    ]
+    await to.record_offset_gap(at.a, *mine, 24, to.GapReason.DAMAGED)
+    assert await gaps(at, [mine], columns) == [(24, "damaged", None)], "how many readings is to be found out anew"
+    (after,) = await gaps(at, [mine], "seen_at")
+    assert after > before
+    assert await gaps(at, others, columns) == [(39, "retention", None), *[(19, "retention", None)] * 2]
+
+
+async def gaps(at: Sessions, found: Iterable[tuple[Partition, int]], columns: str) -> list[Any]:
+    """The columns of each gap, by partition and where it begins."""
+    query = f"SELECT {columns} FROM city.offset_gaps WHERE topic = $1 AND partition = $2 AND from_offset = $3"
+    return [tuple(await at.control.fetchrow(query, *partition, begin) or ()) for partition, begin in found]
 
 
 _HISTORY = (
@@ -216,9 +230,16 @@ _WITHOUT: dict[str, tuple[str, dict[str, str]]] = {
     "progress: adding to the duplicates": ("record_progress", {"n_duplicate = n_duplicate + ": "n_duplicate = "}),
     "progress: adding to the dead letters": ("record_progress", {"n_dead = n_dead + ": "n_dead = "}),
     "gap: that it may be there": ("record_offset_gap", {
-        '"ON CONFLICT (topic, partition, from_offset) DO UPDATE SET to_offset = excluded.to_offset, reason = excluded.reason, "': "",
+        "ON CONFLICT (topic, partition, from_offset) DO UPDATE SET to_offset = excluded.to_offset, reason = excluded.reason, ": "",
         '"readings = NULL, seen_at = now()"': '""',
     }),
+    "gap: its new end": ("record_offset_gap", {"to_offset = excluded.to_offset, ": ""}),
+    "gap: its new reason": ("record_offset_gap", {"reason = excluded.reason, ": ""}),
+    "gap: readings counted anew": ("record_offset_gap", {"readings = NULL, ": ""}),
+    "gap: the time of it": ("record_offset_gap", {"readings = NULL, seen_at = now()": "readings = NULL"}),
+    "gap readings: the topic": ("record_gap_readings", {"WHERE topic = $1 AND": "WHERE $1::text IS NOT NULL AND"}),
+    "gap readings: the partition": ("record_gap_readings", {"AND partition = $2": "AND $2::int IS NOT NULL"}),
+    "gap readings: where it begins": ("record_gap_readings", {" AND from_offset = $3": " AND $3::bigint IS NOT NULL"}),
 }  # fmt: skip
 """What is taken away -> the function, and the change of its source."""
 
