@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaProducer
@@ -24,6 +25,7 @@ _REQUEST_BYTES = 4 * 1024 * 1024
 _STOP_TIMEOUT_S = 2.0
 _LOG_APPEND_TIME = 1
 _LOOK_AGAIN_S = 0.05
+_NEXT_BROKER_AFTER_S = 1.0
 
 
 class SinkError(Exception):
@@ -34,18 +36,71 @@ class SinkError(Exception):
         self.reason = reason
 
 
+class _TopicMissingError(Exception):
+    """Kafka answers, and lacks what `citynerve migrate` makes."""
+
+
 class KafkaSink:
     """One producer at a time. Not thread-safe: the event loop's own."""
 
     def __init__(self, kafka: KafkaSettings, client_id: str) -> None:
         self._kafka = kafka
         self._client_id = client_id
+        self._hosts = deque(host.strip() for host in kafka.bootstrap.split(","))
+        """In the order in which they are asked: the one that answered last comes first."""
         self._producer: AIOKafkaProducer | None = None
         self.trouble: str | None = "Kafka is not connected yet"
 
     async def open(self, timeout_s: float) -> bool:
         """Start a new producer (a new producer id). False when Kafka cannot be reached or lacks the topics; `trouble` says why."""
-        await self.close()
+        old, self._producer = self._producer, None
+        if old is not None:
+            await _give_up(old)  # without a flush: what it holds the new one sends again
+        tries: list[asyncio.Task[AIOKafkaProducer]] = []
+        try:
+            async with asyncio.timeout(timeout_s):
+                producer = await self._first(tries)
+                self._producer = producer
+                self.trouble = None
+        except _TopicMissingError as error:
+            self.trouble = str(error)
+        except (KafkaError, OSError, TimeoutError) as error:
+            self.trouble = f"Kafka at {self._kafka.bootstrap} is not reachable: {type(error).__name__}"
+            self._hosts.rotate(-1)
+        finally:
+            for task in tries:
+                task.cancel()
+            ended = await asyncio.gather(*tries, return_exceptions=True)
+            for one in ended:
+                if isinstance(one, AIOKafkaProducer) and one is not self._producer:
+                    await _give_up(one)
+        return self._producer is not None
+
+    async def _first(self, tries: list[asyncio.Task[AIOKafkaProducer]]) -> AIOKafkaProducer:
+        """A producer by way of the first broker that answers; the next one is asked beside one that is silent.
+
+        A frozen broker accepts connections: asked alone, it held a gateway up for ten seconds and more while two others were well.
+        """
+        waiting: set[asyncio.Task[AIOKafkaProducer]] = set()
+        hosts = list(self._hosts)
+        error: BaseException = KafkaError("no broker is named")
+        while hosts or waiting:
+            if hosts:
+                tries.append(asyncio.create_task(self._start(hosts.pop(0)), name="kafka producer"))
+                waiting.add(tries[-1])
+            done, waiting = await asyncio.wait(
+                waiting, timeout=_NEXT_BROKER_AFTER_S if hosts else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                found = task.exception()
+                if found is None:
+                    return task.result()
+                error = found
+                if isinstance(found, _TopicMissingError):
+                    raise found
+        raise error
+
+    async def _start(self, host: str) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             client_id=self._client_id,
             acks="all",
@@ -54,22 +109,20 @@ class KafkaSink:
             max_batch_size=_BATCH_BYTES,
             max_request_size=_REQUEST_BYTES,
             linger_ms=0,
-            **self._kafka.client_options(),
+            **(self._kafka.client_options() | {"bootstrap_servers": host}),
         )
         try:
-            async with asyncio.timeout(timeout_s):
-                await producer.start()
-                self.trouble = await self._missing(producer)
-        except (KafkaError, OSError, TimeoutError) as error:
-            self.trouble = f"Kafka at {self._kafka.bootstrap} is not reachable: {type(error).__name__}"
-        except asyncio.CancelledError:
-            await _stop(producer)
+            await producer.start()
+            missing = await self._missing(producer)
+        except BaseException:
+            await _give_up(producer)
             raise
-        if self.trouble is not None:
-            await _stop(producer)
-            return False
-        self._producer = producer
-        return True
+        if missing is not None:
+            await _give_up(producer)
+            raise _TopicMissingError(missing)
+        while self._hosts[0] != host:
+            self._hosts.rotate(-1)
+        return producer
 
     async def _missing(self, producer: AIOKafkaProducer) -> str | None:
         topics = self._kafka.topics
@@ -137,7 +190,11 @@ async def _stop(producer: AIOKafkaProducer) -> None:
             await producer.flush()
             await producer.stop()
             return
-    producer._closed = True  # noqa: SLF001 - aiokafka has no way to give a producer up; what it holds the next one sends again
+    await _give_up(producer)
+
+
+async def _give_up(producer: AIOKafkaProducer) -> None:
+    producer._closed = True  # noqa: SLF001 - aiokafka has no way to give a producer up
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_STOP_TIMEOUT_S):
             await producer.client.close()

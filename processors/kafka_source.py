@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 _FETCH_BYTES = 4 * 1024 * 1024 + 64 * 1024  # a frame of the largest size the topics allow, and its headers
 _RECORDS_A_POLL = 16
 _REQUEST_BUDGET_S = 10.0
+_METADATA_MAX_AGE_MS = 3_000
+"""A frozen leader answers no fetch, so only this tells of the one that took its place, as of brokers that came back while one is alone."""
 _ASK_AGAIN_S = 5.0
 
 Records = dict[Partition, list[ConsumerRecord]]
@@ -81,7 +83,7 @@ class KafkaSource:
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=_FETCH_BYTES,
             partition_assignment_strategy=(StickyPartitionAssignor,),
-            metadata_max_age_ms=60_000,
+            metadata_max_age_ms=_METADATA_MAX_AGE_MS,
         )
 
     async def start(self) -> None:

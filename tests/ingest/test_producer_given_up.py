@@ -48,3 +48,37 @@ async def test_a_producer_given_up_leaves_no_task_behind(
 
 def _frame(prefix: str, partition: int) -> OutFrame:
     return OutFrame(f"{prefix}.readings.v1", partition, FrameHeader("gw", 1, 0, 0, 1, 1, 2), b"x" * 100)
+
+
+async def test_a_silent_broker_is_not_waited_for_where_another_answers(own_stack: LocalStack) -> None:
+    await asyncio.to_thread(own_stack.start_servers, ["kafka"])
+    prefix = f"t{uuid.uuid4().hex[:10]}"
+    await asyncio.to_thread(create_topics, own_stack.kafka_bootstrap, prefix)
+    held: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    sink = KafkaSink(
+        KafkaSettings(bootstrap=f"127.0.0.1:{port}, {own_stack.kafka_bootstrap}", topic_prefix=prefix), "silent"
+    )
+    before = asyncio.all_tasks()
+    try:
+        assert await sink.open(20), sink.trouble
+        assert len(held) == 1
+        assert await sink.open(20), sink.trouble
+        assert len(held) == 1, "the one that answered is asked first"
+        await sink.close()
+        await asyncio.sleep(0.1)
+        assert asyncio.all_tasks() == before
+    finally:
+        silent.close()
+        for writer in held:
+            writer.close()
+
+
+async def test_brokers_that_do_not_answer_are_named_and_leave_nothing_behind() -> None:
+    sink = KafkaSink(KafkaSettings(bootstrap="127.0.0.1:9,127.0.0.1:10"), "nobody")
+    before = asyncio.all_tasks()
+    assert not await sink.open(3)
+    assert sink.trouble == "Kafka at 127.0.0.1:9,127.0.0.1:10 is not reachable: KafkaConnectionError"
+    await asyncio.sleep(0.1)
+    assert asyncio.all_tasks() == before
