@@ -29,6 +29,7 @@ from ingest.spool_drain import Sent, count, wait_for
 log = logging.getLogger(__name__)
 
 _OPEN_TIMEOUT_S = 5.0
+_TELL_FULL_EVERY_S = 60.0
 _DRAIN_FRAMES = 128
 _CHUNK_BYTES = 8 * 1024 * 1024
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.25, 3.0
@@ -57,6 +58,7 @@ class Delivery:
         self._next_try = 0.0
         self._retry_s = _RETRY_FIRST_S
         self._full = False
+        self._tell_full_at = 0.0
         self._told: str | None = ""
         self._damage_told = 0, 0
         self.now_us = wall_us
@@ -301,7 +303,9 @@ class Delivery:
         self._metrics.spool_hours_left.set(math.nan if bytes_s is None else self._spool.room() / bytes_s / 3600)
 
     def _report_spool(self, full: SpoolFullError | None = None) -> None:
-        if full is not None and not self._full:
+        if full is not None and time.monotonic() >= self._tell_full_at:
+            # a drain on a full disk frees a segment and fills it again many times a second
+            self._tell_full_at = time.monotonic() + _TELL_FULL_EVERY_S
             log.error(
                 "the spool takes no more; MQTT is not acknowledged until it drains",
                 extra={"fields": {"why": str(full)}},

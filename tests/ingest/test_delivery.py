@@ -20,7 +20,7 @@ from ingest.frames import OutFrame
 from ingest.kafka_sink import KafkaSink
 from ingest.metrics import IngestMetrics
 from ingest.settings import IngestSettings
-from ingest.spool import Spool
+from ingest.spool import Spool, SpoolFullError
 from tests.ingest.fake_sink import FakeSink
 
 
@@ -198,3 +198,17 @@ async def test_what_is_left_at_the_end_of_a_stop_goes_to_the_spool(bench: MakeBe
     await one.delivery.spool_all()
     assert one.safe == [0]
     assert one.spool.frames == 2
+
+
+async def test_a_spool_that_fills_again_and_again_while_it_drains_is_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Bench(tmp_path, FakeSink())
+    with caplog.at_level(logging.ERROR, "ingest.delivery"):
+        for _ in range(5):
+            one.delivery._report_spool(full=SpoolFullError("No space left on device"))
+            one.delivery._report_spool()
+    one.spool.close()
+    assert [record.message for record in caplog.records if "takes no more" in record.message] == [
+        "the spool takes no more; MQTT is not acknowledged until it drains"
+    ]
