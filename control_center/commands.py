@@ -137,6 +137,32 @@ def list_command(*, as_json: bool) -> None:
     click.echo(f"{len(rows)} devices")
 
 
+@devices.command("clocks")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_context
+def clocks_command(ctx: click.Context, *, as_json: bool) -> None:
+    """Name the devices whose clock is wrong, heard of within a day, and how far it is off. Exit 1 when there are any.
+
+    Example: citynerve devices clocks
+    """
+    from control_center.device_clocks import item
+    from control_center.device_register import wrong_clocks
+    from processors.contract.database import CitySettings
+
+    zone = load_section("city", CitySettings, None).zone
+    rows = [item(row, zone, "en") for row in _with_database(wrong_clocks)]
+    for row in rows:
+        if as_json:
+            _print_json(row)
+            continue
+        name = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in row.device)
+        counts = f"{row.readings} readings, {row.stored} stored, last {row.last_seen:%Y-%m-%d %H:%M:%S} UTC"
+        click.echo(f"{name}: {row.text} {counts}")
+    if not as_json:
+        click.echo(f"{len(rows)} devices whose clock is wrong")
+    ctx.exit(EXIT_TROUBLE if rows else EXIT_OK)
+
+
 @devices.command("export")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write here instead of the terminal.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of CSV.")

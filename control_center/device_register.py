@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import asyncpg
 
+from control_center.device_clocks import DeviceClock
 from control_center.device_file import COLUMNS, Entry
 from control_center.rows import Device
 
@@ -52,6 +53,13 @@ async def registered(connection: asyncpg.Connection[asyncpg.Record]) -> list[Dev
     columns = ", ".join((*COLUMNS, "created_at"))
     records = await connection.fetch(f"SELECT {columns} FROM city_view.devices ORDER BY device")
     return [Device(**dict(record.items())) for record in records]
+
+
+async def wrong_clocks(connection: asyncpg.Connection[asyncpg.Record]) -> list[DeviceClock]:
+    """Devices heard of within a day whose clock is wrong, by id."""
+    columns = ", ".join(field.name for field in fields(DeviceClock))
+    sql = f"SELECT {columns} FROM city_view.device_clocks WHERE last_seen > now() - interval '1 day' ORDER BY device, kind"
+    return [DeviceClock(**dict(record.items())) for record in await connection.fetch(sql)]
 
 
 def _stored(column: str, value: str | float | None) -> str | float | None:

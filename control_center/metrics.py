@@ -54,6 +54,7 @@ class ControlMetrics:
         self.ledger = gauge("ledger_readings", "Readings of the ledger by what became of them", "state", LEDGER_STATES)
         self.active_alarms = gauge("active_alarms", "Alarms raised or acknowledged", "severity", SEVERITIES)
         self.stale_devices = gauge("stale_devices", "Devices silent for longer than their expected interval allows")
+        self.wrong_clocks = gauge("devices_clock_wrong", "Devices heard of within a day whose clock is wrong")
         self.lag_seconds = gauge("lag_seconds", "Processors behind the readings topic, seconds; NaN while unknown")
         self.leading = gauge("alarms_leading", "1 where this replica turns conditions into alarms")
         self.alarm_changes = counter("alarm_changes_total", "Changes of alarms", "event", ALARM_EVENTS)

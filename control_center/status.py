@@ -113,6 +113,7 @@ class StatusSampler:
                 with self._metrics.waiting.during("database"):
                     if turn % _REGISTER_EVERY == 0:
                         self._live.values.set_intervals(await self._queries.device_intervals())
+                    self._metrics.wrong_clocks.set(await self._queries.wrong_clocks())
                     overview = await self._queries.overview(self._topic)
                 self._observe(overview, loop.time())
                 turn, said = turn + 1, False

@@ -56,6 +56,31 @@ def test_devices_are_imported_updated_listed_and_exported(cli: CliRunner, tmp_pa
     assert "3 devices" in run(cli, "list").output
 
 
+def test_devices_whose_clock_is_wrong_are_named_with_their_offset(
+    cli: CliRunner, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CITYNERVE_CITY__TIME_ZONE", "Asia/Ho_Chi_Minh")
+    assert run(cli, "clocks").output == "0 devices whose clock is wrong\n"
+
+    async def refused() -> None:
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            "INSERT INTO city.dead_letters (gateway, epoch, partition, seq, ordinal, received, reason, detail, mqtt_topic, "
+            "payload, readings) "
+            "SELECT 'gw-1', 1, 0, 0, 0, now(), 'in_future', '\"air-7\" pm2_5: 7.5 at ' || "
+            "((extract(epoch FROM now()) + 25200) * 1e6)::bigint || ' us', 'x', '', 3"
+        )
+        await connection.close()
+
+    asyncio.run(refused())
+    named = run(cli, "clocks")
+    assert named.exit_code == 1
+    assert named.output.startswith(
+        "air-7: Its clock is about +7 h 00 min off: looks like local time sent as UTC. 3 readings, 0 stored, last "
+    )
+    assert json.loads(run(cli, "clocks", "--json").output)["guess"] == "local_as_utc"
+
+
 def test_one_mistake_and_nothing_is_imported(cli: CliRunner, tmp_path: Path) -> None:
     file = tmp_path / "devices.csv"
     file.write_text("device,latitude,longitude\na,1,1\nb,95,1\n")
