@@ -28,6 +28,7 @@ from control_center.metrics import ControlMetrics
 from control_center.neighbours import Neighbours
 from control_center.parts import Parts
 from control_center.queries import Queries
+from control_center.retention_watch import RetentionWatch
 from control_center.settings import ControlSettings
 from control_center.status import StatusSampler
 from control_center.stream import Hub
@@ -146,6 +147,7 @@ async def _open_parts(config: ControlConfig, metrics: ControlMetrics, failed: as
             "live priming": live.prime(),
             "status": status.run(),
             "neighbours": neighbours.run(),
+            "retention": RetentionWatch(config.kafka, own, metrics).run(),
             "alarm feed": feed.run(),
             "alarm stages": stages.run(),
         }

@@ -13,7 +13,7 @@ from ingest.contract.moments import Moment
 from ingest.contract.operating import EXIT_OK, EXIT_TROUBLE, UserError, load_section
 
 if TYPE_CHECKING:
-    from control_center.rows import DeadLetterReason, LedgerAudit, LedgerRow, LedgerTotals
+    from control_center.rows import DeadLetterReason, LedgerAudit, LedgerRow, LedgerTotals, OffsetGap
     from processors.contract.database import DatabaseSettings
 
 _STATES: Final = ("received", "stored", "duplicate", "dead_letter", "refused", "in_flight", "unaccounted")
@@ -42,15 +42,15 @@ def ledger(ctx: click.Context, since_s: int | None, gateway: str | None, *, audi
 
     since = None if since_s is None else datetime.fromtimestamp(since_s, UTC)
     settings = load_section("database", DatabaseSettings, None)
-    totals, audit, rows, reasons = asyncio.run(_read(settings, since, gateway, audit_first=audit_first))
+    totals, audit, rows, reasons, gaps = asyncio.run(_read(settings, since, gateway, audit_first=audit_first))
     if gateway is not None and not rows and since is None:
         raise UserError(f"the ledger knows no gateway {gateway!r}; without --gateway it shows all")
     if as_json:
-        click.echo(encode(LedgerPage(totals, audit, rows, None)).decode())
+        click.echo(encode(LedgerPage(totals, audit, rows, None, gaps)).decode())
     else:
         for line in ledger_lines(totals, audit, rows, with_audit=gateway is None):
             click.echo(line)
-        for line in reason_lines(reasons):
+        for line in [*reason_lines(reasons), *gap_lines(gaps)]:
             click.echo(line)
     wrong = totals.unaccounted + (audit.doubled if gateway is None else 0)
     ctx.exit(EXIT_TROUBLE if wrong else EXIT_OK)
@@ -58,7 +58,7 @@ def ledger(ctx: click.Context, since_s: int | None, gateway: str | None, *, audi
 
 async def _read(
     settings: DatabaseSettings, since: datetime | None, gateway: str | None, *, audit_first: bool
-) -> tuple[LedgerTotals, LedgerAudit, list[LedgerRow], list[DeadLetterReason]]:
+) -> tuple[LedgerTotals, LedgerAudit, list[LedgerRow], list[DeadLetterReason], list[OffsetGap]]:
     import asyncpg
 
     from control_center.queries import DATABASE_AWAY, Queries
@@ -70,7 +70,9 @@ async def _read(
             queries = Queries(pool)
             rows = await queries.ledger(limit=_MOST_LIVES, gateway=gateway, since=since)
             reasons = await queries.dead_letter_reasons(since or _EVER, gateway)
-            return await queries.ledger_totals(gateway, since), await queries.ledger_audit(), rows, reasons
+            totals, audit = await queries.ledger_totals(gateway, since), await queries.ledger_audit()
+            gaps = [gap for gap in await queries.offset_gaps() if since is None or gap.seen_at >= since]
+            return totals, audit, rows, reasons, gaps
     except asyncpg.UndefinedTableError:
         raise UserError("the database lacks tables; run: citynerve migrate", exit_code=EXIT_TROUBLE) from None
     except DATABASE_AWAY as error:
@@ -117,6 +119,16 @@ def reason_lines(reasons: Sequence[DeadLetterReason]) -> list[str]:
         f"  {_plain(one.reason):<{width}}  {one.readings:>10,} readings in {one.letters:,} letters, {one.waiting:,} not retried; "
         f"newest {one.newest_received.astimezone(UTC):%Y-%m-%d %H:%M:%S}: citynerve deadletters show {one.newest_id}"
         for one in reasons
+    ]
+
+
+def gap_lines(gaps: Sequence[OffsetGap]) -> list[str]:
+    """What Kafka no longer had when the processors came to it, the newest first."""
+    return ["", "records that Kafka no longer had (docs/ledger.md):"] * bool(gaps) + [
+        f"  {gap.seen_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}  {gap.topic}/{gap.partition}  offsets {gap.from_offset} to "
+        f"{'?' if gap.to_offset is None else gap.to_offset}  {gap.reason}, "
+        f"{'an unknown number of' if gap.readings is None else f'{gap.readings:,}'} readings"
+        for gap in gaps
     ]
 
 

@@ -16,6 +16,7 @@ NOTIFICATION_OUTCOMES: Final = ("accepted", "refused", "unreachable")
 PUBLISH_OUTCOMES: Final = ("published", "failed")
 NEIGHBOURS: Final = ("gateway", "processor")
 DROP_REASONS: Final = ("slow", "overflow", "too_many_clients")
+GAP_REASONS: Final = ("retention", "damaged", "recreated")
 LEDGER_STATES: Final = (
     "received",
     "stored",
@@ -51,6 +52,12 @@ class ControlMetrics:
             "Readings a gateway handed over that did not arrive, or that were stored and are gone",
         )
         self.doubled = gauge("doubled_readings", "Stored rows beyond what the processors say they stored")
+        self.recent_gaps = gauge(
+            "recent_offset_gaps", "Gaps found within a day: offsets that Kafka no longer had", "reason", GAP_REASONS
+        )
+        self.overdue_records = gauge(
+            "overdue_records", "Unread records older than half of their topic's retention; NaN while unknown", "topic"
+        )
         self.ledger = gauge("ledger_readings", "Readings of the ledger by what became of them", "state", LEDGER_STATES)
         self.active_alarms = gauge("active_alarms", "Alarms raised or acknowledged", "severity", SEVERITIES)
         self.stale_devices = gauge("stale_devices", "Devices silent for longer than their expected interval allows")

@@ -23,6 +23,7 @@ from control_center.rows import (
     LedgerAudit,
     LedgerRow,
     LedgerTotals,
+    OffsetGap,
     Overview,
     Series,
     StoredReading,
@@ -232,6 +233,17 @@ class Queries:
         """The last audit of every day, summed."""
         return (await self._fetch(LedgerAudit, f"SELECT {_AUDIT} FROM city_view.ledger_audit"))[0]
 
+    async def offset_gaps(self) -> list[OffsetGap]:
+        """The newest of what Kafka no longer had, newest first."""
+        return await self._fetch(OffsetGap, f"SELECT {_columns(OffsetGap)} FROM city_view.offset_gaps {_NEWEST_GAPS}")
+
+    async def read_offsets(self) -> list[tuple[str, int, int]]:
+        """(topic, partition, the offset that is to be read next) of every cursor."""
+        async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
+            return [
+                tuple(row) for row in await connection.fetch("SELECT topic, partition, next_offset FROM city.offsets")
+            ]
+
     async def dead_letters(
         self, *, limit: int, reason: str | None = None, before: int | None = None
     ) -> list[DeadLetterRow]:
@@ -302,6 +314,10 @@ class Queries:
                 GatewayWord(row["gateway"], datetime.fromisoformat(row["at"]), row["spooled"])
                 for row in json.loads(record["gateways"])
             ),
+            recent_gaps=tuple(
+                OffsetGap(**(row | {"seen_at": datetime.fromisoformat(row["seen_at"])}))
+                for row in json.loads(record["gaps"])
+            ),
         )
 
 
@@ -319,6 +335,8 @@ def _audit(row: dict[str, Any]) -> LedgerAudit:
     return LedgerAudit(**(row | times))
 
 
+_NEWEST_GAPS = "ORDER BY seen_at DESC, topic, partition, from_offset DESC LIMIT 100"
+
 _OVERVIEW = f"""
 SELECT (SELECT to_json(t) FROM (SELECT {_TOTALS} FROM city_view.ledger) t)::text AS totals,
        (SELECT to_json(a) FROM (SELECT {_AUDIT} FROM city_view.ledger_audit) a)::text AS audit,
@@ -330,5 +348,8 @@ SELECT (SELECT to_json(t) FROM (SELECT {_TOTALS} FROM city_view.ledger) t)::text
        (SELECT count(*) FROM city.devices)::int AS devices,
        (SELECT coalesce(json_agg(w), '[]')
         FROM (SELECT gateway, max(at) AS at, sum(spooled)::bigint AS spooled FROM city.gateway_statements
-              WHERE gateway <> '{RETRY_GATEWAY}' GROUP BY gateway ORDER BY gateway) w)::text AS gateways
+              WHERE gateway <> '{RETRY_GATEWAY}' GROUP BY gateway ORDER BY gateway) w)::text AS gateways,
+       (SELECT coalesce(json_agg(g), '[]')
+        FROM (SELECT {_columns(OffsetGap)} FROM city_view.offset_gaps
+              WHERE seen_at > now() - interval '1 day' {_NEWEST_GAPS}) g)::text AS gaps
 """

@@ -220,6 +220,23 @@ class GatewayWord:
 
 
 @dataclass(frozen=True, slots=True)
+class OffsetGap:
+    """Offsets that Kafka no longer had when the processors came to them; see docs/ledger.md.
+
+    `reason`: retention, damaged or recreated (`to_offset` is null: how far the old topic went nobody knows). `readings` that were in
+    it: null until the records behind it came.
+    """
+
+    topic: str
+    partition: int
+    from_offset: int
+    to_offset: int | None
+    reason: str
+    readings: int | None
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Everything the status line needs, read in one query; the audit is applied to the totals."""
 
@@ -229,6 +246,7 @@ class Overview:
     active_alarms: dict[str, int]
     devices: int
     gateways: tuple[GatewayWord, ...] = ()
+    recent_gaps: tuple[OffsetGap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from control_center.catching_up import BacklogWatch, CatchingUp
 from control_center.flow import Facts, chain, draining_bytes
 from control_center.flow_text import FlowItem, flow_item
 from control_center.live import LiveTail
-from control_center.metrics import LEDGER_STATES, SEVERITIES, ControlMetrics
+from control_center.metrics import GAP_REASONS, LEDGER_STATES, SEVERITIES, ControlMetrics
 from control_center.neighbours import Neighbours
 from control_center.queries import DATABASE_AWAY, Queries
 from control_center.rows import LedgerAudit, LedgerTotals, Overview
@@ -195,6 +195,8 @@ class StatusSampler:
     def _set_gauges(self, overview: Overview, status: StatusItem) -> None:
         self._metrics.unaccounted.set(overview.totals.unaccounted)
         self._metrics.doubled.set(overview.audit.doubled)
+        for reason in GAP_REASONS:
+            self._metrics.recent_gaps.labels(reason).set(sum(gap.reason == reason for gap in overview.recent_gaps))
         for state in LEDGER_STATES:
             self._metrics.ledger.labels(state).set(getattr(overview.totals, state))
         for severity in SEVERITIES:

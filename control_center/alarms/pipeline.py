@@ -9,11 +9,12 @@ from typing import Final
 
 import asyncpg
 
+from control_center.alarms.gap_watch import GapWatch
 from control_center.alarms.leadership import leadership
 from control_center.alarms.ledger_watch import LedgerWatch
 from control_center.alarms.notify import Notifier
 from control_center.alarms.publish import AlarmPublisher, KafkaAwayError
-from control_center.alarms.rules import INTERNAL_SUBJECT, UNACCOUNTED
+from control_center.alarms.rules import INTERNAL_SUBJECT, OFFSET_GAP, UNACCOUNTED
 from control_center.alarms.store import BATCH, Connection, Taken, open_subjects, sync_rules, take_changes, take_internal
 from control_center.metrics import ControlMetrics
 from control_center.queries import DATABASE_AWAY
@@ -69,21 +70,24 @@ class AlarmStages:
     async def _take(self, connection: Connection, changed: list[asyncio.Event]) -> None:
         active = INTERNAL_SUBJECT in await open_subjects(connection, UNACCOUNTED)
         watch = LedgerWatch(after_s=self.settings.unaccounted_after_s, active=active)
+        gaps = GapWatch(active=INTERNAL_SUBJECT in await open_subjects(connection, OFFSET_GAP))
         while True:
             taken = await take_changes(connection, self.status.now())
-            events = self._count(taken) + await self._look_at_ledger(connection, watch)
+            events = self._count(taken) + await self._look_at_ledger(connection, watch, gaps)
             if events:
                 for event in changed:
                     event.set()
             if taken.changes < BATCH:
                 await asyncio.sleep(self.settings.alarm_poll_s)
 
-    async def _look_at_ledger(self, connection: Connection, watch: LedgerWatch) -> int:
-        if self.status.overview is None or self.status.problem is not None:
+    async def _look_at_ledger(self, connection: Connection, watch: LedgerWatch, gaps: GapWatch) -> int:
+        overview = self.status.overview
+        if overview is None or self.status.problem is not None:
             return 0
         now = self.status.now()
-        change = watch.observe(self.status.overview.totals, self.status.overview.audit, now)
-        return self._count(await take_internal(connection, [change], now)) if change else 0
+        found = [watch.observe(overview.totals, overview.audit, now), gaps.observe(overview.recent_gaps, now)]
+        changes = [change for change in found if change is not None]
+        return self._count(await take_internal(connection, changes, now)) if changes else 0
 
     async def _publish(self, changed: asyncio.Event) -> None:
         failing = False

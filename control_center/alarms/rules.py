@@ -19,6 +19,7 @@ from processors.contract.rules import Rule
 
 DEFAULT_RULES: Final = Path(__file__).parent / "default_rules.toml"
 UNACCOUNTED: Final = "unaccounted"
+OFFSET_GAP: Final = "offset_gap"
 INTERNAL_SUBJECT: Final = "citynerve"
 
 
@@ -31,7 +32,9 @@ def _internal(rule_id: str, severity: str) -> RuleTexts:
     return RuleTexts(severity, {"kind": "internal", **texts})
 
 
-INTERNAL_RULES: Final[Mapping[str, RuleTexts]] = MappingProxyType({UNACCOUNTED: _internal(UNACCOUNTED, "critical")})
+INTERNAL_RULES: Final[Mapping[str, RuleTexts]] = MappingProxyType(
+    {rule_id: _internal(rule_id, "critical") for rule_id in (UNACCOUNTED, OFFSET_GAP)}
+)
 """Alarms the control center raises about the data's way itself; processors do not know them."""
 
 

@@ -24,7 +24,7 @@ async def get_ledger(parts: PartsOf, gateway: Filter = None, limit: Limit = 100,
     rows = await parts.queries.ledger(limit=limit + 1, gateway=gateway, after=(key[0], key[1]) if key else None)
     items, more = cut(rows, limit)
     following = encode_cursor("ledger", items[-1].gateway, items[-1].epoch) if more else None
-    return JsonResponse(LedgerPage(totals, audit, items, following))
+    return JsonResponse(LedgerPage(totals, audit, items, following, await parts.queries.offset_gaps()))
 
 
 @router.get("/deadletters/reasons", response_model=Page[DeadLetterReason])

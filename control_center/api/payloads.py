@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +19,7 @@ from control_center.rows import (
     LedgerAudit,
     LedgerRow,
     LedgerTotals,
+    OffsetGap,
 )
 from control_center.texts import Language, text
 
@@ -101,12 +102,16 @@ class AlarmDetail(AlarmItem):
 
 @dataclass(frozen=True, slots=True)
 class LedgerPage:
-    """The ledger: totals over all lives asked for, and a page of them. Without a gateway asked for, the totals have the audit applied."""
+    """The ledger: totals over all lives asked for, and a page of them. Without a gateway asked for, the totals have the audit applied.
+
+    `gaps`: offsets that Kafka no longer had, the newest hundred; they belong to no gateway.
+    """
 
     totals: LedgerTotals
     audit: LedgerAudit
     items: list[LedgerRow]
     next_cursor: str | None
+    gaps: list[OffsetGap] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,6 +250,8 @@ def _processors() -> list[Panel]:
             ("{{reason}}", f"sum by (reason) (increase(citynerve_processor_restarts_total{RATE}))"),
             ("fenced", f"sum(increase(citynerve_processor_fenced_total{RATE}))"),
             ("offset gaps", f"sum(increase(citynerve_processor_offset_gaps_total{RATE}))"),
+            ("gaps of the last day, {{reason}}", "max by (reason) (citynerve_control_recent_offset_gaps)"),
+            ("unread past half of the retention, {{topic}}", "max by (topic) (citynerve_control_overdue_records)"),
             ("records gone from Kafka", f"sum(increase(citynerve_processor_lost_offsets_total{RATE}))"),
             (
                 "damaged batches, {{outcome}}",
