@@ -92,6 +92,10 @@ def edges_to(brokers: Sequence[str]) -> list[tuple[str, str]]:
     return [(client, name) for client, server in EDGES for name in (brokers if server == "kafka" else [server])]
 
 
+_FORGET_SOON = {"producer.id.expiration.check.interval.ms": "500"}
+"""How often Kafka looks for producers to forget (after a day): every ten minutes would be too long for a trial."""
+
+
 class ProxiedStack(LocalStack):
     """A stack whose Kafka has one more listener for each client, advertised at that client's proxy."""
 
@@ -107,7 +111,7 @@ class ProxiedStack(LocalStack):
 
     def _prepare_kafka(self, place: Place, ports: Ports, programs: Programs) -> list[str]:
         node = kafka.Node("kafka", 1, ports.kafka_port, ports.kafka_controller_port)
-        properties = kafka.listener_properties(node, self.listeners["kafka"])
+        properties = kafka.listener_properties(node, self.listeners["kafka"]) | _FORGET_SOON
         return kafka.prepare_node(place, programs, node, properties=properties)
 
 

@@ -20,7 +20,7 @@ from deploy.chaos.cluster_faults import (
 from deploy.chaos.database_faults import FullPostgresDisk, HoldLock, RestoreEarlier, TerminateBackends
 from deploy.chaos.disk_faults import DamagedSegment, FlippedSegment, FullSpoolDisk, TornSegment
 from deploy.chaos.hostile_faults import Hostile
-from deploy.chaos.kafka_faults import RefusedBatch, RetentionPassesCursor
+from deploy.chaos.kafka_faults import ProducerReset, RefusedBatch, RetentionPassesCursor
 from deploy.chaos.line_faults import UnderWeather
 from deploy.chaos.load_faults import Burst, Slowed
 from deploy.chaos.log_faults import FlippedFrames, FlippedKafkaLog, FlippedLeaderLog
@@ -139,6 +139,9 @@ def _kafka_faults() -> dict[str, Fault]:
             "half of what the processor has not read deleted from Kafka while it is away", RetentionPassesCursor()
         ),
         "refused-batch": Fault("every batch of the gateway refused as too large for a while", RefusedBatch()),
+        "producer-reset": Fault(
+            "Kafka forgets the gateway's producer again and again, and answers to it are lost", ProducerReset()
+        ),
     }
 
 

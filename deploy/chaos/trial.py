@@ -177,7 +177,8 @@ class Trials:
 
     def _recover(self, result: Result, sampler: Sampler) -> None:
         """Wait until what devices send is placed as fast as it comes, and as soon after its receipt as before the fault."""
-        since_s, base = result.ended_s, sampler.base
+        # what the fault destroyed will never be placed: the rest must be as close behind as ever
+        since_s, base = result.ended_s, sampler.base - sum(item.readings for item in result.destroyed)
         usual_s = usual_latency_s(sampler.samples, result.began_s)
         result.recovery_s = first_such(sampler, since_s, CALM_SAMPLES, lambda looks: is_calm(looks, base))
         if result.recovery_s is None:
