@@ -17,7 +17,7 @@ from tests.browser.conftest import MockServer, Screen, new_context
 SOURCES = sorted((UI / "src").rglob("*.ts"))
 CATALOGUE = {language: json.loads((UI / "src" / "text" / f"{language}.json").read_text()) for language in ("en", "vi")}
 SAME_IN_BOTH = re.compile(
-    r"^(metric\.(pm|no|so|co|eco|tvoc|hcho|nh3|h2s|ph$).*|language\..*|trouble\.sentence|trend\.line\.leq|column\.special)$"
+    r"^(metric\.(pm|no|so|co|eco|tvoc|hcho|nh3|h2s|ph$).*|language\..*|chain\.kafka|alarms\.group_because|trouble\.sentence|trend\.line\.leq|column\.special)$"
 )
 
 
