@@ -12,13 +12,15 @@ from deploy.chaos.trial import Result
 
 _LEAST_SPOOL_BYTES = 1000
 _LEAST_BEHIND_S = 1.0
-_PREFIX = "Faults of "
+_PREFIXES = ("Faults of ", "The fault of ")
 
 
 def theme(fault: str) -> str:
     """What kind of fault it is: the first sentence of the module that throws it."""
     module = sys.modules[FAULTS[fault].act.__module__]
-    said = (module.__doc__ or "").strip().splitlines()[0].removesuffix(".").removeprefix(_PREFIX)
+    said = (module.__doc__ or "").strip().splitlines()[0].partition(". ")[0].removesuffix(".")
+    for prefix in _PREFIXES:
+        said = said.removeprefix(prefix)
     return said[:1].upper() + said[1:]
 
 
