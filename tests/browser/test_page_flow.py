@@ -235,3 +235,24 @@ async def test_devices_with_a_wrong_clock_are_listed_while_there_are_some(browse
     await expect(row).to_contain_text(device["name"])
     await expect(row).to_contain_text("+7 h 00 min")
     await context.close()
+
+
+async def test_a_page_opened_while_the_database_is_away_does_not_claim_that_there_are_no_alarms(
+    browser: Browser, mock: MockServer
+) -> None:
+    paths = ("/api/v1/alarms", "/api/v1/devices", "/api/v1/series", "/api/v1/ledger")
+    mock.wire.fail = dict.fromkeys(paths, 503)
+    mock.city.database_age = timedelta(minutes=3)
+    context = await new_context(browser, size=PHONE)
+    page = await context.new_page()
+    await page.goto(mock.url)
+    await page.locator("#tabs [data-tab='alarms']").click()
+    await expect(page.locator(".alarm-empty")).to_have_text("The alarms are not known yet.")
+    await expect(page.locator("[data-tile='status.stale'] dd")).to_have_text("–")
+    trouble = page.locator("#trouble")
+    await expect(trouble).to_contain_text("The alarms could not be loaded", timeout=10_000)
+    await expect(trouble).to_contain_text("The ledger could not be loaded", timeout=10_000)
+    assert (await trouble.inner_text()).count("database unreachable") == 1
+    mock.wire.fail, mock.city.database_age = {}, timedelta(0)
+    await expect(page.locator(".alarm").first).to_be_visible(timeout=20_000)
+    await context.close()

@@ -31,7 +31,7 @@ export class Legend {
 
   show(): void {
     const counts = new Map<string, number>();
-    const stale = this.state.silentDevices();
+    const stale = this.state.silentDevices() ?? 0;
     let nowhere = 0;
     for (const { kind, latitude, longitude } of this.state.devices.values()) {
       counts.set(kind, (counts.get(kind) ?? 0) + 1);

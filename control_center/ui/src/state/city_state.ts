@@ -29,6 +29,8 @@ export class CityState {
   seriesOf = new Map<string, Series[]>();
   latest = new Map<string, Map<string, Latest>>();
   alarms = new Map<number, Alarm>();
+  /** False until the list has come once: no alarms and none known are not the same. */
+  alarmsKnown = false;
   status: Status | null = null;
   ledger: Ledger | null = null;
   /** Who waits for whom. */
@@ -81,6 +83,7 @@ export class CityState {
 
   takeAlarms(alarms: readonly Alarm[]): void {
     this.alarms = new Map(alarms.map((alarm) => [alarm.alarm_id, alarm]));
+    this.alarmsKnown = true;
     this.changed("alarms");
   }
 
@@ -139,8 +142,9 @@ export class CityState {
     return freshness(newestMs, intervalS, this.clock.nowMs(), this.backlog);
   }
 
-  /** Devices that should have sent and did not, those that never did included. */
-  silentDevices(): number {
+  /** Devices that should have sent and did not, those that never did included; null while the devices are not known. */
+  silentDevices(): number | null {
+    if (this.devices.size === 0 && (this.status?.devices ?? 0) > 0) return null;
     return [...this.devices.keys()].filter((device) => ["stale", "never"].includes(this.deviceFreshness(device))).length;
   }
 

@@ -160,6 +160,7 @@ export class AlarmList {
   }
 
   private empty(): HTMLElement {
+    if (!this.state.alarmsKnown) return element("li", { class: "alarm-empty", text: t("alarms.not_known") });
     return element("li", { class: "alarm-empty", text: t(this.filter === "open" ? "alarms.none_open" : "alarms.none") });
   }
 

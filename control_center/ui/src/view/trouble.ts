@@ -9,7 +9,11 @@ const current = new Map<Task, unknown>();
 
 /** One sentence: what failed, why, and what to do. */
 export function explain(task: Task, cause: unknown): string {
-  return t("trouble.sentence", { task: t(`trouble.task.${task}`), remedy: remedy(cause) });
+  return sentence([task], remedy(cause));
+}
+
+function sentence(tasks: readonly Task[], what: string): string {
+  return t("trouble.sentence", { task: tasks.map((task) => t(`trouble.task.${task}`)).join("; "), remedy: what });
 }
 
 function remedy(cause: unknown): string {
@@ -38,7 +42,9 @@ export function solved(task: Task): void {
 function show(): void {
   const bar = byId("trouble");
   bar.hidden = current.size === 0;
-  bar.textContent = [...current].map(([task, cause]) => explain(task, cause)).join(" ");
+  // a database that is away fails three tasks at once: its remedy is said once
+  const byRemedy = Map.groupBy([...current], ([, cause]) => remedy(cause));
+  bar.textContent = [...byRemedy].map(([what, failed]) => sentence(failed.map(([task]) => task), what)).join(" ");
 }
 
 onLanguage(show);
