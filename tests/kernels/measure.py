@@ -1,18 +1,15 @@
 """How fast the kernels are here, in CPU nanoseconds a reading: `python -m tests.kernels.measure`. A script, not a timed test.
 
-With polars installed it runs the same aggregation there (one thread), interleaved, and prints the ratio.
+`make bench ONLY=kernels` compares them with polars, pandas and ddsketch.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-
-os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +68,6 @@ def measure_aggregate() -> None:
         readings = fleet(10_000_000, 10_000, 10, late=late, ordered=ordered)
         name = f"aggregate 10 M, 10,000 series, {size_s} s, {'in order' if ordered else '1 % late, by arrival'}"
         say(name, cpu_s(partial(readings.windows, size_s), 3), len(readings.series))
-        compare_with_polars(readings, size_s)
 
 
 def measure_parts() -> None:
@@ -97,38 +93,6 @@ def measure_parts() -> None:
     )
     say("starts of fixed windows", cpu_s(lambda: starts_fixed(readings.time_us, 60)), n)
     say("starts of local days", cpu_s(lambda: starts_local_day(readings.time_us, "Europe/Brussels")), n)
-
-
-def compare_with_polars(readings: Readings, size_s: int) -> None:
-    """The same columns by polars on one thread (exact quantiles, no sketch), against `Readings.windows`."""
-    try:
-        import polars as pl  # type: ignore[import-not-found]
-    except ImportError:
-        sys.stdout.write("  polars is not installed: no comparison\n")
-        return
-    frame = pl.DataFrame({"s": readings.series, "t": readings.time_us, "v": readings.value, "f": readings.flags})
-    v, size_us = pl.col("v"), size_s * 1_000_000
-    columns = [
-        pl.len().alias("count"), v.mean().alias("mean"), v.min().alias("min"), v.max().alias("max"), v.std(ddof=0).alias("std"),
-        v.first().alias("first"), v.last().alias("last"), pl.col("t").first().alias("t0"), pl.col("t").last().alias("t1"),
-        *(v.quantile(percent / 100, "lower").alias(f"p{percent}") for percent in PERCENTS),
-        (pl.col("f") & 4 != 0).sum().alias("late"), (pl.col("f") & 120 != 0).sum().alias("flagged"),
-    ]  # fmt: skip
-    lazy = (
-        frame.lazy()
-        .with_columns(w=pl.col("t") // size_us * size_us)
-        .sort("s", "t")
-        .group_by("s", "w", maintain_order=True)
-    )
-    ours, theirs = [], []
-    for _ in range(3):
-        ours.append(cpu_s(lambda: readings.windows(size_s), 1))
-        theirs.append(cpu_s(lambda: lazy.agg(columns).collect(), 1))
-    rows, found = readings.windows(size_s), lazy.agg(columns).collect()
-    np.testing.assert_allclose(rows.std, found["std"].to_numpy(), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(rows.mean, found["mean"].to_numpy(), rtol=1e-9)
-    ratio = statistics.median(theirs) / statistics.median(ours)
-    say(f"  polars {pl.__version__}, 1 thread: {ratio:.1f} times ours", statistics.median(theirs), len(readings.series))
 
 
 if __name__ == "__main__":
