@@ -19,8 +19,8 @@ DEVICES = 5800
 """Their 22 hours are 2.4 million messages: at 400 a second a hundred minutes of load before the city has caught up with now."""
 _DRAIN_S = 120
 _BACK = timedelta(hours=22)
-LIVE_DEVICES = 4000
-"""At twice their pace about 40 messages a second; each has windows to close every half minute."""
+LIVE_DEVICES = 2000
+"""At twice their pace about 20 messages a second; each has windows to close every half minute."""
 _LIVE_SPEED = "2"
 _LIVE_BACK = timedelta(minutes=10)
 _LEAST_BEHIND = timedelta(minutes=2)

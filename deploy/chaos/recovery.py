@@ -11,6 +11,8 @@ from deploy.chaos.sampling import Sample
 RECOVERY_BUDGET_S = 120.0
 CALM_SAMPLES = 4
 """In a row: one look may fall into a moment of luck."""
+LIVE_APART = 8
+"""In a city that lives now looks are so many apart: its devices speak in gusts with a second or two between."""
 LATENCY_SAMPLES = 2
 _LEAST_USUAL_S = 2.0
 """A latency below this is not called unusual: the parts gather readings for up to a second, and the machine may be busy."""
@@ -24,12 +26,14 @@ class Looking(Protocol):
     samples: list[Sample]
 
 
-def first_such(sampler: Looking, since_s: float, count: int, so: Callable[[Sequence[Sample]], bool]) -> float | None:
-    """Seconds from `since_s` to the first of `count` looks in a row of which it is so; None where the budget passes."""
+def first_such(
+    sampler: Looking, since_s: float, count: int, so: Callable[[Sequence[Sample]], bool], apart: int = 1
+) -> float | None:
+    """Seconds from `since_s` to the first of `count` looks of which it is so, each so many after the one before; None after the budget."""
     while time.monotonic() < since_s + RECOVERY_BUDGET_S:
         after = [sample for sample in sampler.samples if sample.at_s > since_s]
-        for first in range(len(after) - count + 1):
-            if so(after[first : first + count]):
+        for first in range(len(after) - (count - 1) * apart):
+            if so(after[first::apart][:count]):
                 return after[first].at_s - since_s
         time.sleep(0.1)
     return None

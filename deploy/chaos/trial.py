@@ -16,6 +16,7 @@ from deploy.chaos.load import Load
 from deploy.chaos.memory import Growth, grown, growths
 from deploy.chaos.recovery import (
     CALM_SAMPLES,
+    LIVE_APART,
     LATENCY_SAMPLES,
     RECOVERY_BUDGET_S,
     first_such,
@@ -156,7 +157,7 @@ class Trials:
     def _under_load(self, result: Result, load: Load, sampler: Sampler, plan: Plan, clock: Clock) -> None:
         load.wait_for(1, _FIRST_LOAD_BUDGET_S)
         clock.lap("start")
-        load.wait_for(plan.before, _FIRST_LOAD_BUDGET_S)
+        load.wait_for(plan.before // 3 if self._arena.live else plan.before, _FIRST_LOAD_BUDGET_S)
         result.began_s = time.monotonic()
         clock.lap("before")
         say(f"{result.fault}: {FAULTS[result.fault].description}")
@@ -180,7 +181,9 @@ class Trials:
         # what the fault destroyed will never be placed: the rest must be as close behind as ever
         since_s, base = result.ended_s, sampler.base - sum(item.readings for item in result.destroyed)
         usual_s = usual_latency_s(sampler.samples, result.began_s)
-        result.recovery_s = first_such(sampler, since_s, CALM_SAMPLES, lambda looks: is_calm(looks, base))
+        result.recovery_s = first_such(
+            sampler, since_s, CALM_SAMPLES, lambda looks: is_calm(looks, base), LIVE_APART if self._arena.live else 1
+        )
         if result.recovery_s is None:
             result.problems.append(f"not back to normal {RECOVERY_BUDGET_S:.0f} s after the fault's end")
             return
