@@ -16,8 +16,8 @@ from deploy.chaos.load import Load
 from deploy.chaos.memory import Growth, grown, growths
 from deploy.chaos.recovery import (
     CALM_SAMPLES,
-    LIVE_APART,
     LATENCY_SAMPLES,
+    LIVE_APART,
     RECOVERY_BUDGET_S,
     first_such,
     is_calm,
