@@ -91,6 +91,12 @@ class KafkaSource:
         await self._consumer.start()
         self._consumer.subscribe(list(self._topics), listener=self._listener)
 
+    def keep_alive(self) -> None:
+        """Heartbeats from now on. aiokafka sends none while it waits for the claim: one that takes longer than the session costs the
+        membership, and so does the next, with one batch in between.
+        """
+        self._consumer._coordinator._start_heartbeat_task()  # noqa: SLF001
+
     async def close(self, *, leave: bool, budget_s: float) -> None:
         """Stop. `leave` hands the partitions over at once; without it the static member keeps its place for a restart."""
         if leave:
@@ -274,6 +280,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
     async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         """After the group has rejoined."""
         self._source.generation += 1
+        self._source.keep_alive()
         await self._take_over([(partition.topic, partition.partition) for partition in assigned])
 
 
