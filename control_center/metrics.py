@@ -80,18 +80,28 @@ class ControlMetrics:
         self.live_frames = counter("live_frames_total", "Frames read by the live tail")
         self.live_bad_frames = counter("live_bad_frames_total", "Records of the readings topic that are no frames")
         self.live_restarts = counter("live_restarts_total", "Times the live tail began anew after trouble")
-        self.waiting = Waiting(registry, "control", "control-center", WAITS_FOR)
-        self.neighbours = gauge(
-            "neighbours_answering", "Gateways and processors whose /metrics answers", "kind", NEIGHBOURS
-        )
-        self.catching_up_left_s = gauge(
-            "catching_up_left_seconds",
+        self._flow()
+        self._http()
+
+    def _flow(self) -> None:
+        self.waiting = Waiting(self.registry, "control", "control-center", WAITS_FOR)
+        self.neighbours = Gauge(
+            "citynerve_control_neighbours_answering", "Gateways and processors whose /metrics answers", ["kind"],
+            registry=self.registry,
+        )  # fmt: skip
+        for kind in NEIGHBOURS:
+            self.neighbours.labels(kind)
+        self.catching_up_left_s = Gauge(
+            "citynerve_control_catching_up_left_seconds",
             "Seconds until the backlog is worked off at the present speed; NaN where there is none or no end",
+            registry=self.registry,
         )
+
+    def _http(self) -> None:
         self.http_requests = Counter(
-            "citynerve_control_http_requests_total", "Requests answered", ["route", "status"], registry=registry
+            "citynerve_control_http_requests_total", "Requests answered", ["route", "status"], registry=self.registry
         )
         self.http_seconds = Histogram(
-            "citynerve_control_http_seconds", "Seconds until a response began", ["route"], registry=registry,
+            "citynerve_control_http_seconds", "Seconds until a response began", ["route"], registry=self.registry,
             buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
         )  # fmt: skip

@@ -283,12 +283,6 @@ class Queries:
             JOIN city.dead_letters d ON d.letter_id = r.newest_id ORDER BY r.readings DESC, r.reason"""
         return await self._fetch(DeadLetterReason, sql, since, gateway)
 
-    async def wrong_clocks(self) -> int:
-        """How many devices' clocks are wrong."""
-        async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
-            sql = "SELECT count(DISTINCT device) FROM city_view.device_clocks WHERE last_seen > now() - interval '1 day'"
-            return int(await connection.fetchval(sql))
-
     async def overview(self, readings_topic: str) -> Overview:
         """Ledger totals, cursors, open alarms and the number of devices, all of one moment, in one query."""
         async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
