@@ -81,7 +81,7 @@ def test_on_a_good_day_everyone_waits_for_nobody() -> None:
 
 
 def test_a_gateway_that_waits_for_kafka_says_how_long_its_spool_will_do() -> None:
-    away = {
+    away: dict[str, Any] = {
         "gateways": [gateway(kafka=720, bytes=3.1 * GB, frames=9000)],
         "kafka_away_s": 715.0,
         "processors": [processor(kafka=700)],
@@ -97,20 +97,23 @@ def test_a_gateway_that_waits_for_kafka_says_how_long_its_spool_will_do() -> Non
 
 
 def test_hours_are_not_endless_where_nothing_arrives() -> None:
-    quiet = {"gateways": [gateway(kafka=720, hours_left=float("nan"))]}
+    quiet: dict[str, Any] = {"gateways": [gateway(kafka=720, hours_left=float("nan"))]}
     assert said("gateway", **quiet).endswith("of its spool used; no data arriving.")
     assert hop("gateway", **quiet).hours_left is None
     assert said("gateway", gateways=[gateway(hours_left=float("inf"))]).endswith("no data arriving.")
 
 
 def test_a_full_spool_makes_the_broker_wait_for_the_gateway() -> None:
-    full = {"gateways": [gateway(kafka=9000, full=1, bytes=8 * GB, frames=1)]}
+    full: dict[str, Any] = {"gateways": [gateway(kafka=9000, full=1, bytes=8 * GB, frames=1)]}
     assert "its spool of 8.0 GB is full" in said("gateway", **full)
     assert (hop("broker", **full).state, hop("broker", **full).waits_for) == ("waiting", "gateway")
 
 
 def test_a_gateway_that_does_not_answer_is_unknown_and_so_is_what_only_it_could_say() -> None:
-    gone = {"gateways": [silent("gateway", "gw-1")], "heard": [GatewayWord("gw-1", NOW - timedelta(minutes=13), 250)]}
+    gone: dict[str, Any] = {
+        "gateways": [silent("gateway", "gw-1")],
+        "heard": [GatewayWord("gw-1", NOW - timedelta(minutes=13), 250)],
+    }
     assert said("gateway", **gone) == (
         "The gateway gw-1 has not answered for 12 min; its last word came 13 min ago, with 250 readings in its spool."
     )
@@ -122,7 +125,7 @@ def test_a_gateway_that_does_not_answer_is_unknown_and_so_is_what_only_it_could_
 
 
 def test_of_several_gateways_each_is_named_and_one_that_is_away_leaves_the_broker_in_doubt() -> None:
-    two = {"gateways": [gateway("gw-1"), silent("gateway", "gw-2")]}
+    two: dict[str, Any] = {"gateways": [gateway("gw-1"), silent("gateway", "gw-2")]}
     assert [one.name for one in chain(facts(**two)) if one.part == "gateway"] == ["gw-1", "gw-2"]
     assert said("broker", **two) == "The broker answers gw-1; whether it waits for gw-2 is not known."
     assert "whether those of other gateways do is not known" in said("devices", **two)
@@ -136,7 +139,7 @@ def test_a_gateway_known_from_the_ledger_alone_is_unknown_until_it_is_forgotten(
 
 
 def test_a_gateway_that_waits_for_the_broker_cannot_say_whether_devices_send() -> None:
-    lost = {"gateways": [gateway(broker=65)]}
+    lost: dict[str, Any] = {"gateways": [gateway(broker=65)]}
     assert hop("gateway", **lost).waits_for == "broker"
     assert hop("broker", **lost).state == "away"
     assert hop("devices", **lost).state == "unknown"
@@ -147,13 +150,13 @@ def test_devices_that_say_nothing_are_silent_with_the_time() -> None:
     assert said("devices", gateways=[gateway(message_age=720)]).startswith(
         "No device of gw-1 has sent anything for 12 min;"
     )
-    never = {"gateways": [gateway(message_age=NOW.timestamp())]}
+    never: dict[str, Any] = {"gateways": [gateway(message_age=NOW.timestamp())]}
     assert said("devices", **never).startswith("No device of gw-1 has sent anything since the gateway started;")
     assert headline(gateways=[gateway(message_age=720)])[0] == "live"
 
 
 def test_a_server_that_only_some_reach_is_told_by_name() -> None:
-    mixed = {"processors": [processor(database=90)], "database_away_s": 0.0}
+    mixed: dict[str, Any] = {"processors": [processor(database=90)], "database_away_s": 0.0}
     assert said("database", **mixed) == (
         "The database has not answered processor-1 for 1 min; as far as is known it answers the control center."
     )
@@ -165,10 +168,10 @@ def test_a_question_that_is_on_its_way_is_not_waiting() -> None:
 
 
 def test_a_processor_that_catches_up_says_how_far_and_how_long() -> None:
-    behind = {"catching_up": CatchingUp(720, 180), "lag_s": 720.0}
+    behind: dict[str, Any] = {"catching_up": CatchingUp(720, 180), "lag_s": 720.0}
     assert said("processor", **behind) == "The processor processor-1 is catching up: 12 min behind, about 3 min to go."
     assert headline(**behind) == ("catching_up", "Catching up: 12 min behind, about 3 min to go")
-    endless = {"catching_up": CatchingUp(720, None), "lag_s": 720.0}
+    endless: dict[str, Any] = {"catching_up": CatchingUp(720, None), "lag_s": 720.0}
     assert headline(**endless) == ("catching_up", "Behind by 12 min; how long to go is not known yet")
 
 
