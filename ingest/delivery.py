@@ -22,6 +22,7 @@ from ingest.flush import Flush, chunks
 from ingest.frames import OutFrame
 from ingest.kafka_sink import KafkaSink, SinkError, on_done
 from ingest.metrics import IngestMetrics
+from ingest.oversize import Oversize
 from ingest.settings import IngestSettings
 from ingest.spool import Position, Spool, SpoolFullError
 from ingest.spool_drain import Sent, count, wait_for
@@ -61,6 +62,7 @@ class Delivery:
         self._tell_full_at = 0.0
         self._told: str | None = ""
         self._damage_told = 0, 0
+        self._oversize, self._oversize_told = Oversize(spool.folder, settings.oversize_after_s), 0
         self.now_us = wall_us
         self._arrivals = ArrivalRate(time.monotonic())
         metrics.spool_max_bytes.set(settings.spool_max_bytes)
@@ -155,8 +157,10 @@ class Delivery:
             )
 
     def _acknowledged(self, producer: int, flush: Flush, index: int, offset: int) -> None:
-        if producer != self._producers or index not in flush.waiting:
-            return  # from a producer that was given up: the frame is sent again, and counted then, so that counts stay in order
+        if producer != self._producers or self._failure is not None or index not in flush.waiting:
+            # from a producer that was given up, or behind a frame it was refused: Kafka takes any number from a producer it does not know
+            # yet, also the second. The frame is sent again, and counted then: counts that are out of order would call the first one sent
+            return
         flush.waiting.discard(index)
         self._count(flush.frames[index], offset)
         while self._flying and not self._flying[0].waiting:
@@ -165,6 +169,7 @@ class Delivery:
 
     def _count(self, frame: OutFrame, offset: int) -> None:
         self._taking = True
+        self._oversize.taken(frame)
         self._custody.acknowledged(frame.topic, frame.partition, frame.header, offset)
         self._metrics.frames.labels(frame.topic).inc()
         self._metrics.frame_readings.observe(frame.header.count)
@@ -192,6 +197,7 @@ class Delivery:
             "Kafka producer given up", extra={"fields": {"reason": failure.reason, "detail": str(failure)[:300]}}
         )
         self._taking = False
+        self._sink.one_a_batch = failure.too_large
         patience_ends = time.monotonic() + self._settings.spool_after_s
         while not await self._renew():
             if time.monotonic() >= patience_ends:
@@ -283,11 +289,19 @@ class Delivery:
             self._report_spool()
             return False
         sent: Sent = []
-        for _, frame in batch:
-            if not self._custody.has(frame.topic, frame.partition, frame.header):
+        for _, spooled in batch:
+            if not self._custody.has(spooled.topic, spooled.partition, spooled.header):
+                frame = self._oversize.instead_of(spooled)
                 sent.append((frame, await self._sink.send(frame, self._settings.deliver_deadline_s)))
         await wait_for(sent, self._settings.deliver_deadline_s, self._spool_waiting)
-        count(sent, self._count)
+        try:
+            count(sent, self._count)
+        except SinkError as failure:
+            if failure.too_large and len(batch) == 1:
+                await asyncio.to_thread(self._oversize.refused, batch[0][1], time.monotonic())
+                self._metrics.oversize_frames.inc(self._oversize.given_up - self._oversize_told)
+                self._oversize_told = self._oversize.given_up
+            raise
         await self._release(batch)
         return True
 

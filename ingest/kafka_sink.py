@@ -13,7 +13,12 @@ from collections import deque
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 
 from ingest.contract.broker import KafkaSettings
 from ingest.frames import OutFrame
@@ -31,9 +36,16 @@ _NEXT_BROKER_AFTER_S = 1.0
 class SinkError(Exception):
     """The producer cannot be trusted any more. `reason` is a label of citynerve_ingest_producer_renewals_total."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: str, detail: str, *, too_large: bool = False) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.too_large = too_large
+
+
+def refusal(error: BaseException) -> SinkError:
+    """What ended a send."""
+    too_large = isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
+    return SinkError("refused", f"{type(error).__name__}: {error}", too_large=too_large)
 
 
 class _TopicMissingError(Exception):
@@ -50,6 +62,8 @@ class KafkaSink:
         """In the order in which they are asked: the one that answered last comes first."""
         self._producer: AIOKafkaProducer | None = None
         self.trouble: str | None = "Kafka is not connected yet"
+        self.one_a_batch = False
+        """From the next producer on, after a batch that was too large: each frame that fits by itself must get through."""
 
     async def open(self, timeout_s: float) -> bool:
         """Start a new producer (a new producer id). False when Kafka cannot be reached or lacks the topics; `trouble` says why."""
@@ -106,7 +120,7 @@ class KafkaSink:
             acks="all",
             enable_idempotence=True,
             compression_type="lz4",
-            max_batch_size=_BATCH_BYTES,
+            max_batch_size=1 if self.one_a_batch else _BATCH_BYTES,
             max_request_size=_REQUEST_BYTES,
             linger_ms=0,
             **(self._kafka.client_options() | {"bootstrap_servers": host}),
@@ -155,7 +169,7 @@ class KafkaSink:
         except TimeoutError:
             raise SinkError("deadline", f"the producer's buffer stayed full for {deadline_s} s") from None
         except (KafkaError, AssertionError, OSError) as error:
-            raise SinkError("refused", f"{type(error).__name__}: {error}") from error
+            raise refusal(error) from error
         return future
 
     async def send_statement(
@@ -230,6 +244,6 @@ def on_done(future: asyncio.Future[object], done: Callable[[int], None], failed:
         if error is None:
             done(int(getattr(ended.result(), "offset", -1)))
         else:
-            failed(SinkError("refused", f"{type(error).__name__}: {error}"))
+            failed(refusal(error))
 
     future.add_done_callback(report)

@@ -42,6 +42,9 @@ class IngestMetrics:
         self.producer_renewals = counter(
             "producer_renewals", "new Kafka producers, by what ended the one before", "reason"
         )
+        self.oversize_frames = counter(
+            "oversize_frames", "frames too large for Kafka for too long: dead letters, their bytes set aside on disk"
+        )
         self.custody_failures = counter(
             "custody_failures", "custody statements Kafka did not take (the next one says the same)"
         )

@@ -80,6 +80,7 @@ class IngestSettings(BaseModel):
     spool_segment_bytes: int = Field(16 * 1024 * 1024, ge=65_536)
     deliver_deadline_s: float = Field(8.0, ge=1, le=600)
     spool_after_s: float = Field(3.0, ge=0.1, le=600)
+    oversize_after_s: float = Field(600.0, ge=1, le=86_400)
 
     http_host: str = "127.0.0.1"
     http_port: int = Field(28081, ge=0, le=65_535)

@@ -54,7 +54,7 @@ class Spool:
     """A queue of frames on disk, first in first out. One process at a time (a lock file); blocking calls, so use a thread."""
 
     def __init__(self, folder: Path, max_bytes: int, segment_bytes: int) -> None:
-        self._folder = folder
+        self._folder = self.folder = folder
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
         self._segments: deque[_Segment] = deque()

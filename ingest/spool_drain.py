@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ingest.frames import OutFrame
-from ingest.kafka_sink import SinkError
+from ingest.kafka_sink import SinkError, refusal
 
 _MEANWHILE_EVERY_S = 0.2
 Sent = list[tuple[OutFrame, asyncio.Future[object]]]
@@ -51,4 +51,4 @@ def _trouble(future: asyncio.Future[object]) -> SinkError | None:
     if future.cancelled():
         return SinkError("refused", "the send was cancelled")
     error = future.exception()
-    return None if error is None else SinkError("refused", f"{type(error).__name__}: {error}")
+    return None if error is None else refusal(error)

@@ -21,7 +21,8 @@ from ingest.contract.topics import Topics
 
 _BACKLOG_S = 6.0
 _BUDGET_S = 30.0
-_REFUSED_S = 8.0
+_REFUSED_S = 2.0
+_LARGE_ENOUGH_BYTES = 1500
 _RESET_S = 15.0
 _FORGOTTEN_AFTER_MS = 100
 _FORGOTTEN_S = 2.0
@@ -100,14 +101,16 @@ async def _bodies(consumer: AIOKafkaConsumer, partition: TopicPartition, first: 
 
 @dataclass(frozen=True, slots=True)
 class RefusedBatch:
-    """The topic's largest message is made smaller than any frame for a while: whatever the gateway produces is refused."""
+    """The topic's largest message is made smaller than any frame, then raised in steps: first all, then the larger frames are refused."""
 
     def __call__(self, arena: Arena) -> None:
         before = arena.metric("ingest", _REFUSED) or 0.0
         _run(_limit_messages(arena.stack.kafka_bootstrap, _TOO_SMALL_BYTES))
         try:
             until(lambda: (arena.metric("ingest", _REFUSED) or 0.0) > before, _BUDGET_S, "a batch refused")
-            pause(_REFUSED_S)
+            for most_bytes in range(_TOO_SMALL_BYTES, _LARGE_ENOUGH_BYTES, _TOO_SMALL_BYTES):
+                _run(_limit_messages(arena.stack.kafka_bootstrap, most_bytes))
+                pause(_REFUSED_S)
         finally:
             _run(_limit_messages(arena.stack.kafka_bootstrap, None))
 

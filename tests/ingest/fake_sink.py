@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from aiokafka.errors import MessageSizeTooLargeError
+
 from ingest.frames import OutFrame
 from ingest.kafka_sink import SinkError
 
@@ -25,6 +27,8 @@ class FakeSink:
     held: list[tuple[OutFrame, asyncio.Future[object]]] = field(default_factory=list)
     opened: int = 0
     trouble: str | None = "not yet"
+    one_a_batch: bool = False
+    limit_bytes: int | None = None
 
     async def open(self, timeout_s: float) -> bool:
         del timeout_s
@@ -37,7 +41,9 @@ class FakeSink:
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if self.mode == "away":
             raise SinkError("error", "away")
-        if self.mode == "ack":
+        if self.mode == "ack" and self.limit_bytes is not None and len(frame.body) > self.limit_bytes:
+            future.set_exception(MessageSizeTooLargeError())
+        elif self.mode == "ack":
             self._store(frame, future)
         elif self.mode == "refuse":
             future.set_exception(ValueError("MessageSizeTooLargeError"))

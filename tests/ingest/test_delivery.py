@@ -27,9 +27,16 @@ from tests.ingest.fake_sink import FakeSink
 class Bench:
     """A delivery with everything around it."""
 
-    def __init__(self, folder: Path, sink: FakeSink, *, spool_bytes: int = 10_000_000, deadline_s: float = 1) -> None:
+    def __init__(
+        self, folder: Path, sink: FakeSink, *, spool_bytes: int = 10_000_000, deadline_s: float = 1,
+        oversize_after_s: float = 600,
+    ) -> None:  # fmt: skip
         settings = IngestSettings(
-            deliver_deadline_s=deadline_s, spool_after_s=0.1, spool_max_bytes=spool_bytes, spool_segment_bytes=65_536
+            oversize_after_s=oversize_after_s,
+            deliver_deadline_s=deadline_s,
+            spool_after_s=0.1,
+            spool_max_bytes=spool_bytes,
+            spool_segment_bytes=65_536,
         )
         self.registry = CollectorRegistry()
         self.sink = sink
@@ -186,6 +193,36 @@ async def test_a_full_spool_makes_nothing_safe_until_it_drains(bench: MakeBench)
     await until(lambda: one.safe == list(range(6)))
     await until(lambda: one.delivery.blocked is None)
     await until(lambda: one.stored(0) == list(range(6)))  # safe in the spool is earlier than stored by Kafka
+
+
+async def test_a_frame_that_never_fits_becomes_a_dead_letter_and_what_is_behind_it_goes_on(bench: MakeBench) -> None:
+    one = bench(FakeSink(limit_bytes=500), oversize_after_s=1.0)
+    one.put(frames=1, size=1000)
+    for _ in range(3):
+        one.put(frames=1)
+    await until(lambda: one.custody.now.acked_kafka == 40, budget_s=20)
+    assert one.sink.one_a_batch
+    assert set(one.stored()) == {0, 1, 2, 3}
+    (first,) = [frame for frame in one.sink.stored if frame.header.seq == 0]
+    name = f"city.readings.v1-0-{one.custody.epoch}-0.refused"
+    assert (
+        first.body == f"a frame of 1000 bytes was too large for Kafka; the gateway keeps its bytes in {name}".encode()
+    )
+    assert (first.header.count, (one.spool.folder / name).read_bytes()) == (10, b"x" * 1000)
+    assert one.registry.get_sample_value("citynerve_ingest_oversize_frames_total") == 1
+
+
+async def test_a_limit_that_is_raised_in_time_loses_nothing(bench: MakeBench) -> None:
+    one = bench(FakeSink(limit_bytes=500), oversize_after_s=60.0)
+    one.put(frames=1, size=1000)
+    one.put(frames=1)
+    await until(lambda: one.renewals("refused") >= 3 and one.safe == [0, 1])
+    one.sink.limit_bytes = None
+    await until(lambda: one.custody.now.acked_kafka == 20)
+    assert [len(frame.body) for frame in one.sink.stored if frame.header.seq == 0] == [1000], (
+        "what Kafka took behind it does not make it sent"
+    )
+    assert one.registry.get_sample_value("citynerve_ingest_oversize_frames_total") == 0
 
 
 async def test_what_is_left_at_the_end_of_a_stop_goes_to_the_spool(bench: MakeBench) -> None:
