@@ -16,7 +16,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
 
 from control_center.metrics import ControlMetrics
 from control_center.queries import DATABASE_AWAY, Queries
@@ -90,7 +90,9 @@ class RetentionWatch:
             await admin.close()
         found: dict[str, int] = {}
         for answer in answers:
-            for _, _, _, topic, entries in answer.resources:
+            for code, _, _, topic, entries in answer.resources:
+                if code:
+                    raise for_code(code)(f"the settings of {topic}")
                 settings = {entry[0]: entry[1] for entry in entries}
                 if int(settings.get("retention.ms", -1)) > 0:
                     found[topic] = int(settings["retention.ms"])
