@@ -112,7 +112,7 @@ def add_catalogue(app: FastAPI, city: MockCity) -> None:
             {"gateway": "gw-1", "epoch": 1764000000, "open": True} | first | rest,
             {"gateway": "gw-2", "epoch": 1764000001, "open": True} | second | rest,
         ]
-        return {"totals": totals, "audit": city.audit, "items": rows}
+        return {"totals": totals, "audit": city.audit, "items": rows, "gaps": city.gaps}
 
     @app.get("/api/v1/deadletters/reasons")
     def get_dead_letter_reasons() -> Item:

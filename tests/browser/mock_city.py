@@ -98,6 +98,7 @@ class MockCity:
         ]
     )  # fmt: skip
     wrong_clocks: list[Item] = field(default_factory=list)
+    gaps: list[Item] = field(default_factory=list)
     flow: Item = field(default_factory=dict)
     """What differs from a good day in the answer to /api/v1/flow; hops by part."""
     started: datetime = field(default_factory=now)

@@ -256,3 +256,23 @@ async def test_a_page_opened_while_the_database_is_away_does_not_claim_that_ther
     mock.wire.fail, mock.city.database_age = {}, timedelta(0)
     await expect(page.locator(".alarm").first).to_be_visible(timeout=20_000)
     await context.close()
+
+
+async def test_what_kafka_no_longer_had_is_listed_beside_the_ledger(screen: Screen, mock: MockServer) -> None:
+    gap = screen.page.get_by_role("button", name="Gaps: 1")
+    await expect(gap).to_have_count(0)
+    mock.city.gaps = [
+        {
+            "topic": "city.readings.v1",
+            "partition": 3,
+            "from_offset": 100,
+            "to_offset": 149,
+            "reason": "retention",
+            "readings": None,
+            "seen_at": iso(now()),
+        }
+    ]
+    await gap.click(timeout=20_000)
+    row = screen.page.locator("[data-gap='city.readings.v1/3']")
+    await expect(row).to_contain_text("100 to 149")
+    await expect(row).to_contain_text("retention passed it")

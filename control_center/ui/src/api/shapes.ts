@@ -112,7 +112,19 @@ export interface LedgerAudit {
   readonly newest: string | null;
 }
 
+/** Offsets that Kafka no longer had when the processors came to them. Null: how far it went, or how many readings it held, is not known. */
+export interface OffsetGap {
+  readonly topic: string;
+  readonly partition: number;
+  readonly from_offset: number;
+  readonly to_offset: number | null;
+  readonly reason: "retention" | "damaged" | "recreated";
+  readonly readings: number | null;
+  readonly seen_at: string;
+}
+
 export interface Ledger {
+  readonly gaps?: readonly OffsetGap[];
   readonly totals: LedgerTotals;
   readonly audit?: LedgerAudit;
   readonly items: readonly LedgerRow[];

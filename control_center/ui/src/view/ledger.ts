@@ -5,6 +5,7 @@ import { formatCount } from "../text/numbers.ts";
 import { moment } from "../text/times.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { button, byId, element } from "./element.ts";
+import { OffsetGaps } from "./offset_gaps.ts";
 import { WrongClocks } from "./wrong_clocks.ts";
 import { byGateway, type GatewayAccount } from "./ledger_sums.ts";
 
@@ -37,7 +38,7 @@ export class LedgerPanel {
       ]),
       this.verdict,
       this.sum,
-      element("div", { class: "ledger-foot" }, [this.audit, new WrongClocks(state).button]),
+      element("div", { class: "ledger-foot" }, [this.audit, new OffsetGaps(state).button, new WrongClocks(state).button]),
     );
     document.body.append(this.dialog);
     state.on(["ledger"], () => this.show());

@@ -21,7 +21,7 @@ export class WrongClocks {
 
   constructor(state: CityState) {
     this.state = state;
-    this.button = button({ class: "button quiet-button clocks-button" }, () => this.dialog.open());
+    this.button = button({ class: "button quiet-button foot-button" }, () => this.dialog.open());
     state.on(["tick"], () => {
       this.ticks += 1;
       if (this.ticks % EVERY_TICKS === 1) this.load();
