@@ -59,10 +59,11 @@ class TornSegment:
         with _spooling(arena, {}):
             for tear in (_half_a_record, _zeros, _anything):
                 arena.kill("ingest")
-                path = _segments(arena)[-1]
+                segments = _segments(arena)
+                path, model = segments[-1], next(found for found in reversed(segments) if _records(found))
                 frames = inspect(path.parent).frames
                 with path.open("ab") as file:
-                    file.write(tear(path))
+                    file.write(tear(model))
                 found = inspect(path.parent)
                 if not found.torn_bytes + found.damaged or found.frames != frames:
                     raise Trouble(f"the segment {path.name} was not torn")
