@@ -229,6 +229,9 @@ async def _end_sender(producer: AIOKafkaProducer) -> None:
         if metadata is not None and not metadata.done():
             metadata.set_result(False)
         await asyncio.wait({task}, timeout=_LOOK_AGAIN_S)
+    if not task.done():
+        task.cancel()  # it waits for a request under way: a second time ends that one too
+        await asyncio.wait({task}, timeout=_LOOK_AGAIN_S)
     if task.done() and not task.cancelled():
         task.exception()  # looked at, or it would be told of as never retrieved
 
