@@ -126,6 +126,8 @@ class Arena:
     port_names: tuple[str, ...] = tuple(default_ports("test"))
     live: bool = False
     """The city's readings are minutes old and come at twice its pace, instead of a day old and as fast as is asked for."""
+    present: bool = False
+    """They come at the city's own pace and are seconds old: what is stamped with the time of receipt makes none of them late."""
 
     def __init__(self) -> None:
         parent = stack_folder("chaos").parent

@@ -17,3 +17,10 @@ class ClockArena(Arena):
         self.clocks = {name: SteppedClock(self.folder / f"clock-{name}") for name in CLOCKED}
         for name, clock in self.clocks.items():
             self.set_settings(name, clock.environment())
+
+
+class PresentArena(Arena):
+    """The city lives now, at its own pace; its services go by the machine's clock."""
+
+    live = True
+    present = True

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.chaos.arena import EDGES, SERVERS, SERVICES, Arena
-from deploy.chaos.clock_arena import CLOCKED, ClockArena
+from deploy.chaos.clock_arena import CLOCKED, ClockArena, PresentArena
 from deploy.chaos.clock_devices import WrongClocks
 from deploy.chaos.clock_faults import HOUR_S, StepClock
 from deploy.chaos.cluster_arena import ClusterArena
@@ -177,7 +177,7 @@ def _cluster_faults() -> dict[str, Fault]:
 
 def _clock_faults() -> dict[str, Fault]:
     words = "devices in 1970, in 2099, seven hours ahead, an hour ahead and an hour behind"
-    found = {"devices-clock-wrong": Fault(words, WrongClocks(), ClockArena)}
+    found = {"devices-clock-wrong": Fault(words, WrongClocks(), PresentArena)}
     for part in CLOCKED:
         for way, by_s in (("forward", HOUR_S), ("back", -HOUR_S)):
             words = f"{part}'s clock steps an hour {way} while it runs, and is set right"

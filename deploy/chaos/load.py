@@ -23,6 +23,7 @@ LIVE_DEVICES = 2000
 """At twice their pace about 20 messages a second; each has windows to close every half minute."""
 _LIVE_SPEED = "2"
 _LIVE_BACK = timedelta(minutes=10)
+_PRESENT_BACK = timedelta(seconds=10)
 _LEAST_BEHIND = timedelta(minutes=2)
 """A trial of a live city takes about a minute, in which the city comes a minute closer to now."""
 _READ_BUDGET_S = 5.0
@@ -39,11 +40,23 @@ class Load:
         self.ledger = arena.folder / f"trial-{number}.ledger"
         self._arena, self._rate = arena, rate
         self._starts = starts or (datetime.now(UTC) - (_LIVE_BACK if arena.live else _BACK)).replace(microsecond=0)
-        if arena.live:
+        if arena.present:
+            self._starts = max(self._starts, (datetime.now(UTC) - _PRESENT_BACK).replace(microsecond=0))
+        elif arena.live:
             self._keep_behind_now()
         self._before = Sent()
         """What the simulators before this one have had acknowledged."""
         self._run(rate)
+
+    def _devices(self) -> int:
+        if self._arena.present:
+            return 2 * LIVE_DEVICES  # as many messages a second
+        return LIVE_DEVICES if self._arena.live else DEVICES
+
+    def _speed(self) -> str:
+        if self._arena.present:
+            return "1"
+        return _LIVE_SPEED if self._arena.live else "max"
 
     def _keep_behind_now(self) -> None:
         """Readings from the future would be refused; what comes before the last trial's end would be late."""
@@ -52,8 +65,8 @@ class Load:
 
     def _run(self, rate: float) -> None:
         command = citynerve_command(
-            "simulate", "city", "--devices", str(LIVE_DEVICES if self._arena.live else DEVICES), "--seed", "1",
-            "--speed", _LIVE_SPEED if self._arena.live else "max", "--rate", str(rate), "--json",
+            "simulate", "city", "--devices", str(self._devices()), "--seed", "1",
+            "--speed", self._speed(), "--rate", str(rate), "--json",
             "--from", f"{self._starts:%Y-%m-%dT%H:%M:%SZ}", "--ledger", str(self.ledger),
         )  # fmt: skip
         environment = {
