@@ -109,7 +109,9 @@ def status(ctx: click.Context, name: str, *, as_json: bool, language: str) -> No
     fine = bool(states) and all(state.ready for state in states)
     flow = read_flow(stack.ports.control_port, language) if states else None
     if as_json:
-        everything = {"stack": name, "ready": fine, "processes": [asdict(state) for state in states], "flow": flow}
+        everything = {"stack": name, "ready": fine, "processes": [asdict(state) for state in states]}
+        if states:
+            everything["flow"] = flow  # null: the control center does not answer
         click.echo(json.dumps(everything, ensure_ascii=False))
     elif not states:
         click.echo(f"the stack {name} is not running; start it with `citynerve up`")
