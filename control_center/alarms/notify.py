@@ -109,7 +109,8 @@ class Notifier:
         timeout_s: float,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._now = now  # Alertmanager resolves what ends in its past: a clock an hour behind would take every alarm back
+        # Alertmanager resolves what ends in its past: a clock an hour behind would take every alarm back
+        self._now = now
         self._pool = pool
         self._metrics = metrics
         self._links = links
