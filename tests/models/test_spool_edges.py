@@ -211,3 +211,13 @@ def test_every_damaged_and_every_mended_record_is_named(
 
 def test_in_a_folder_that_is_gone_there_is_no_room(tmp_path: Path) -> None:
     assert Spool(tmp_path / "gone", BIG, BIG).room() == 0
+
+
+def test_a_number_is_not_used_again_while_a_whole_segment_of_it_is_set_aside(
+    tmp_path: Path, spools: list[Spool]
+) -> None:
+    new(spools, tmp_path).append([frame(0)])
+    (path,) = segments(tmp_path)
+    kept = path.rename(path.with_suffix(".damaged"))
+    new(spools, tmp_path).append([frame(1)])
+    assert [found.stem > kept.stem for found in segments(tmp_path)] == [True]
