@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
+from prometheus_client import CollectorRegistry, start_http_server
 from pydantic import SecretStr
 
 from control_center.alarms.rules import load_rules
@@ -19,7 +21,9 @@ from deploy.local.stack import LocalStack
 from ingest.contract.broker import KafkaSettings
 from ingest.contract.operating import serve_application
 from ingest.contract.reading import Reading
+from ingest.metrics import IngestMetrics
 from processors.contract.database import CitySettings, DatabaseSettings
+from processors.metrics import ProcessorMetrics
 from tests.browser.conftest import Screen, new_context
 from tests.processors.gateway import PARTITIONS, Gateway
 from tests.processors.running import City
@@ -62,12 +66,46 @@ def city(stack: LocalStack, database: str, kafka_prefix: str) -> City:
     return City(stack.kafka_bootstrap, kafka_prefix, database)
 
 
+@pytest.fixture
+def status_pages() -> Iterator[dict[str, str]]:
+    """What the gateway and the processor say of themselves: the test has neither as a process of its own, and both are fine."""
+    gateway, processor = CollectorRegistry(), CollectorRegistry()
+    ours = IngestMetrics(gateway, gateway="gw-1")
+    ours.last_message.set_to_current_time()
+    for whom in ("broker", "kafka"):
+        ours.waiting.set(whom, waits=False)
+    of_processor = ProcessorMetrics(processor, "processor-1")
+    for whom in ("kafka", "database"):
+        of_processor.waiting.set(whom, waits=False)
+    with contextlib.ExitStack() as held:
+        yield {
+            name: held.enter_context(serving(registry))
+            for name, registry in (("gateway", gateway), ("processor", processor))
+        }
+
+
+@contextlib.contextmanager
+def serving(registry: CollectorRegistry) -> Iterator[str]:
+    """Address of a registry's /metrics."""
+    server, thread = start_http_server(0, "127.0.0.1", registry)
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def url(city: City, dist: Path) -> AsyncIterator[str]:
+async def url(city: City, dist: Path, status_pages: dict[str, str]) -> AsyncIterator[str]:
     """Address of a real control center over the test's own topics and database, serving the page that `dist` has built."""
     assert dist.name == "dist"
     config = ControlConfig(
-        control=ControlSettings(http_port=0, alertmanager_url="", alarm_poll_s=0.05),
+        control=ControlSettings(
+            http_port=0,
+            alertmanager_url="",
+            alarm_poll_s=0.05,
+            gateways={"gw-1": status_pages["gateway"]},
+            processors={"processor-1": status_pages["processor"]},
+        ),
         city=CitySettings(name="Đà Nẵng", time_zone="Asia/Ho_Chi_Minh", latitude=16.05, longitude=108.21),
         kafka=KafkaSettings(bootstrap=city.bootstrap, topic_prefix=city.prefix, partitions=PARTITIONS),
         database=DatabaseSettings(dsn=SecretStr(city.dsn)),
