@@ -33,6 +33,7 @@ _LITTLE_WAL = (
 _USUAL_WAL = ("ALTER SYSTEM RESET max_wal_size", "ALTER SYSTEM RESET min_wal_size", "SELECT pg_reload_conf()")
 _WAL_BYTES, _WAL_MESSAGE_BYTES = 4 << 30, 1 << 20
 _WAL_MESSAGE = f"SELECT pg_logical_emit_message(true, 'chaos', repeat('x', {_WAL_MESSAGE_BYTES}))"
+_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _LOCK = "LOCK TABLE city.offsets IN ACCESS EXCLUSIVE MODE"
 
 
@@ -146,12 +147,20 @@ class FullPostgresDisk:
             raise Trouble(f"PostgreSQL worked on with {disk.free_bytes} bytes free; nothing was tested")
         if arena.metric("process", _RESTARTS % "internal") != before["internal"]:
             raise Trouble("the processor took the full disk for a mistake of its own")
-        asyncio.run(_use_up_the_wal(arena.dsn))
-        until(lambda: "postgres" not in arena.stack.records, _FULL_BUDGET_S, "PostgreSQL ended for want of WAL")
+        until(lambda: self._ended(arena, disk), _FULL_BUDGET_S, "PostgreSQL ended for want of WAL")
         disk.relieve()
         arena.over()
         arena.start("postgres")
         until(lambda: _caught_up(arena), _FULL_BUDGET_S, "the processor caught up")
+
+    @staticmethod
+    def _ended(arena: Arena, disk: SmallDisk) -> bool:
+        """Whether it has ended. After a PANIC of its checkpointer alone it may recover in the room of temporary files it removes."""
+        if "postgres" not in arena.stack.records:
+            return True
+        disk.fill()
+        asyncio.run(_use_up_the_wal(arena.dsn))
+        return False
 
 
 def _caught_up(arena: Arena) -> bool:
@@ -167,11 +176,14 @@ def _move(data: Path, to: Path) -> None:
 
 async def _use_up_the_wal(dsn: str) -> None:
     """Write WAL and nothing else, until what was set aside for it is used up."""
-    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        connection = await asyncpg.connect(dsn, timeout=10)
+    except _AWAY:
+        return
     try:
         for _ in range(_WAL_BYTES // _WAL_MESSAGE_BYTES):
             await connection.execute(_WAL_MESSAGE, timeout=10)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+    except _AWAY:
         return
     finally:
         connection.terminate()
