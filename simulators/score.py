@@ -132,7 +132,7 @@ def sent_of(ledger: Ledger) -> Sent:
 
 
 def compare(sent: Sent, stored: Stored, dead_digests: npt.NDArray[np.uint64]) -> Score:
-    """Hold the rows against the ledger. `dead_digests` names the messages of which at least a part is a dead letter."""
+    """Hold the rows against the ledger. `dead_digests` names the message of each reading that is a dead letter."""
     score = Score(
         sent=len(sent.series), acked=int(sent.acked.sum()), refused_by_broker=int(sent.refused.sum()),
         unanswered=int((~sent.acked & ~sent.refused).sum()), stored=len(stored.series),
@@ -147,7 +147,8 @@ def compare(sent: Sent, stored: Stored, dead_digests: npt.NDArray[np.uint64]) ->
     rows_of_key = np.bincount(have, minlength=ids)
     score.doubled = int(np.clip(rows_of_key - 1, 0, None).sum())
     _note(score, "doubled", sent.keys, stored, np.flatnonzero(rows_of_key[have] > 1))
-    absent = must[(rows_of_key[wanted[must]] == 0) & ~dead[must]]
+    absent = must[rows_of_key[wanted[must]] == 0]
+    absent = absent[~_is_dead(sent, absent, dead_digests)]
     broken_unseen = np.flatnonzero(sent.acked & ~good & ~dead)
     broken_unseen = broken_unseen[sent.expect[broken_unseen] == Expect.DEAD_LETTER]
     missing = np.concatenate([absent, broken_unseen])
@@ -161,6 +162,25 @@ def compare(sent: Sent, stored: Stored, dead_digests: npt.NDArray[np.uint64]) ->
     _values(score, sent, stored, keys)
     _late(score, sent, stored, keys)
     return score
+
+
+def _is_dead(sent: Sent, rows: Ints, dead_digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Whether sound rows without a stored reading are dead letters instead.
+
+    A message of sound and broken rows has a letter for its broken ones, which says nothing of the sound ones beside them: only so many
+    of them are dead as its letters hold readings beyond the broken. A letter of a wholly sound message may hold all of it.
+    """
+    messages, message = np.unique(sent.digest, return_inverse=True)
+    broken = np.bincount(message[sent.acked & (sent.expect == Expect.DEAD_LETTER)], minlength=len(messages))
+    ours = dead_digests[np.isin(dead_digests, messages)]
+    letters = np.bincount(np.searchsorted(messages, ours), minlength=len(messages))
+    spare = np.where(broken > 0, np.maximum(letters - broken, 0), np.where(letters > 0, len(sent.digest), 0))
+    of = message[rows]
+    order = np.argsort(of, kind="stable")
+    place = np.empty(len(of), np.int64)
+    place[order] = np.arange(len(of)) - np.searchsorted(of[order], of[order])  # the how many-th of its message
+    dead: npt.NDArray[np.bool_] = place < spare[of]
+    return dead
 
 
 def _key_ids(sent: Sent, stored: Stored) -> _Keys:

@@ -73,7 +73,7 @@ async def score_now(sent: Sent, ledger: Ledger, reader: ScoreReader) -> Score:
     series = await reader.series(sent.keys)
     dead = await reader.dead_letters(min(run.get("started_us", 0) for run in ledger.runs) - _CLOCK_SLACK_US)
     stored = await reader.readings(series, from_us, to_us)
-    score = compare(sent, stored, np.unique(dead.digests))
+    score = compare(sent, stored, np.repeat(dead.digests, dead.readings))
     ours = np.isin(dead.digests, sent.digest)
     score.dead_letters = int(dead.readings[ours].sum())
     by_reason: Counter[str] = Counter()

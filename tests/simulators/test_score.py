@@ -87,6 +87,16 @@ def test_a_missing_row_whose_message_is_a_dead_letter_is_not_lost(sent: Sent, le
     assert score.lost == 0
 
 
+def test_a_sound_reading_beside_a_broken_one_is_lost_although_its_message_has_a_letter(
+    sent: Sent, ledger: Ledger
+) -> None:
+    beside = replace(sent, expect=sent.expect.copy())
+    beside.expect[10] = Expect.STORED  # message 5: its first row is sound, its second broken
+    one, two = dead(ledger), np.repeat(dead(ledger), 2)
+    assert compare(beside, perfect(), one).lost == 1
+    assert compare(beside, perfect(), two).lost == 0
+
+
 def test_a_broken_payload_that_left_no_dead_letter_is_lost(sent: Sent) -> None:
     assert compare(sent, perfect(), NONE_DEAD).lost == 2
 
