@@ -16,7 +16,7 @@ from deploy.local.trouble import Trouble
 
 BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 REPLICAS, IN_SYNC = 3, 2
-_HEAP_MB = 256
+_HEAP_MB = 512
 _READY_BUDGET_S = 180.0
 """Three Java programs start at once."""
 
