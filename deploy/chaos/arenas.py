@@ -41,11 +41,13 @@ class Arenas:
         return self._arena
 
     def run(self, name: str, plan: Plan) -> Result:
-        """Throw one fault at an arena of its kind."""
+        """Throw one fault at an arena of its kind. After a failed trial the next gets a new one."""
         self.open(FAULTS[name].arena)
         assert self._trials is not None  # noqa: S101 - narrows for mypy: it comes with the arena
         result = self._trials.run(name, plan)
-        self._failed |= not result.passed
+        if not result.passed:
+            self._failed = True
+            self.close()  # a cluster that a failed trial left in pieces made the next one fail too
         return result
 
     def close(self) -> None:

@@ -158,7 +158,7 @@ async def _forget_producers(bootstrap: str) -> tuple[bool, bool, bool]:
 
 async def _is_known(producer: AIOKafkaProducer, probe: TopicPartition) -> bool:
     """Send the first batch of the producer once more: a broker that knows it answers with its offset, 0, and appends nothing."""
-    producer._txn_manager._sequence_numbers[probe] = 0  # noqa: SLF001
+    producer._txn_manager._sequence_numbers[probe] = 0  # noqa: SLF001 - no public way to send a batch number again
     return int((await producer.send_and_wait(probe.topic, b"0", partition=0)).offset) == 0
 
 

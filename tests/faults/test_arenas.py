@@ -73,6 +73,13 @@ def test_the_arena_of_a_failed_trial_is_kept_and_no_other() -> None:
     assert said == ["One up", "One kept", "One down", "Three up", "Three down", "One up", "One down"]
 
 
+def test_after_a_failed_trial_the_next_gets_a_new_arena() -> None:
+    with Arenas() as several:
+        for name in ("bad", "first", "second"):
+            several.run(name, Plan())
+    assert said == ["One up", "One kept", "One down", "One up", "One down"]
+
+
 def test_nothing_is_built_where_nothing_is_thrown() -> None:
     with Arenas():
         pass
