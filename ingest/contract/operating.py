@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ingest.contract.log_repeats import Repeats
 from ingest.contract.user_error import EXIT_OK, EXIT_TROUBLE, EXIT_USAGE, UserError
 
 __all__ = [
@@ -134,9 +135,10 @@ class JsonLines(logging.Formatter):
 
 
 def configure_logging(level: str = "INFO") -> None:
-    """Send every logger to stderr as JSON lines."""
+    """Send every logger to stderr as JSON lines; what aiokafka repeats several times a second is thinned out."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    handler.addFilter(Repeats("aiokafka"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
