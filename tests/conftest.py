@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import uuid
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,12 @@ from deploy.local.settings import load_ports
 from deploy.local.stack import LocalStack
 
 Result = TypeVar("Result")
+
+
+def servers_of_tests() -> LocalStack:
+    """The stack that tests and benchmarks use: `test`, or CITYNERVE_TEST_STACK (with ports of its own by CITYNERVE_LOCAL__...)."""
+    name = os.environ.get("CITYNERVE_TEST_STACK", "test")
+    return LocalStack(name, load_ports(name, None))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +36,7 @@ def stack() -> Iterator[LocalStack]:
 
     Several test runs may share them: each holds a shared lock, and the last run of a stack that tests started stops it.
     """
-    servers = LocalStack("test", load_ports("test", None))
+    servers = servers_of_tests()
     servers.place.make()
     marker = servers.place.run / "started-by-tests"
     with (servers.place.run / "users").open("w") as users:

@@ -14,9 +14,9 @@ import paho.mqtt.client as paho
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from paho.mqtt.enums import CallbackAPIVersion
 
-from deploy.local.settings import load_ports
 from deploy.local.stack import LocalStack
 from processors.migrate import create_topics, migrate
+from tests.conftest import servers_of_tests
 
 PARTITIONS = 4
 TEXTBOOK_TABLE = """
@@ -50,7 +50,7 @@ class Place:
 @contextlib.contextmanager
 def test_stack() -> Iterator[LocalStack]:
     """The test stack, started where it does not run and left running; nobody stops it meanwhile."""
-    stack = LocalStack("test", load_ports("test", None))
+    stack = servers_of_tests()
     stack.place.make()
     with (stack.place.run / "users").open("w") as users:
         with stack.locked():

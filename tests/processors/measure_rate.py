@@ -16,11 +16,10 @@ import asyncpg
 import numpy as np
 from aiokafka.admin import AIOKafkaAdminClient
 
-from deploy.local.settings import load_ports
-from deploy.local.stack import LocalStack
 from ingest.contract.frame import FrameColumns, encode_readings
 from ingest.contract.topics import partition_of
 from processors.migrate import create_topics, migrate
+from tests.conftest import servers_of_tests
 from tests.processors.gateway import PARTITIONS, Gateway, Record
 from tests.processors.running import City, city_of
 
@@ -71,7 +70,7 @@ async def measure(city: City, readings: int, devices: int, interval_s: float) ->
 
 async def main(readings: int, devices: int, interval_s: float) -> None:
     """Run on a database and topics made for it and removed after."""
-    stack = LocalStack("test", load_ports("test", None))
+    stack = servers_of_tests()
     name = f"rate_{uuid.uuid4().hex[:8]}"
     admin = await asyncpg.connect(stack.postgres_dsn(), timeout=10)
     await admin.execute(f"CREATE DATABASE {name}")
