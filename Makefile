@@ -3,7 +3,7 @@ PYTHON ?= python3
 CITYNERVE = .venv/bin/citynerve
 ARGS ?=
 
-.PHONY: page help setup setup-dev demo up down status test test-faults fuzz check bench lock clean
+.PHONY: page help setup setup-dev demo up down status test test-faults fuzz check bench bench-soak lock clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -50,6 +50,9 @@ check: setup-dev ## style, types, and who may import whom
 
 bench: setup-dev ## run the benchmarks: ratios against the textbook way; ONLY=kernels runs one
 	@.venv/bin/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+bench-soak: setup-dev ## hours at a share of full speed: is memory flat? FOR=60m SHARE=0.8
+	@.venv/bin/python -m tests.benchmarks.soak $(if $(FOR),--for $(FOR)) $(if $(SHARE),--share $(SHARE)) $(ARGS)
 
 lock: ## renew both lock files from pyproject.toml (maintainers; needs uv): hashes, no addresses
 	@printf 'hatchling\neditables\n' > .build-requirements.in

@@ -13,14 +13,13 @@ from typing import TypeAlias
 
 import asyncpg
 
-from processors.contract.audit import DayAudit, audit_day, days_stored
+from processors.contract.audit import AUDIT_LOCK, DayAudit, audit_day, days_stored
 from processors.contract.database import DatabaseSettings
 from processors.metrics import ProcessorMetrics
 
 log = logging.getLogger(__name__)
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-_LOCK = 0x0C17_A0D1  # any fixed number: whoever audits takes it first
 _SHARE = 1 / 20
 """At most this part of the time is spent counting, however large the days grow."""
 
@@ -66,7 +65,7 @@ class Auditor:
     async def _round(self) -> None:
         connection = await self._database.connect("citynerve audit")
         try:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", AUDIT_LOCK):
                 return  # another processor is at it
             due, self._turn = days_due(await days_stored(connection), datetime.now(UTC).date(), self._turn)
             for day in due:

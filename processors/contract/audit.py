@@ -7,6 +7,8 @@ from datetime import date
 
 import asyncpg
 
+AUDIT_LOCK = 0x0C17_A0D1
+"""Advisory lock (any fixed number): who audits holds it, and so does who drops a part of a day and adds it to `ledger_audit.removed`."""
 _TIMEOUT_S = 600.0
 
 _DAYS = """
