@@ -135,7 +135,8 @@ async def test_a_frozen_processor_is_fenced_when_it_wakes(city: City, tmp_path: 
         zombie.signal(signal.SIGSTOP)
         held = await city.value("SELECT count(*) FROM city.readings")
         assert held < len(readings), "frozen too late: nothing is left to do for the second"
-        half_of_the_rest = held + (len(readings) - held) // 2  # a fixed 20,000 was out of reach when the freeze came late
+        # a fixed 20,000 more was out of reach when the freeze came late
+        half_of_the_rest = held + (len(readings) - held) // 2
         async with child(city, "p2", tmp_path / "p2.log", **settings):
             # the zombie may hold row locks in an open transaction: idle_in_transaction_session_timeout ends it, or it was between two
             await until(city, f"SELECT count(*) > {half_of_the_rest} FROM city.readings", budget_s=120)
