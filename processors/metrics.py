@@ -14,6 +14,7 @@ OUTCOMES = ("stored", "duplicate", "dead_letter", "refused")
 BAD_FRAME_REASONS = ("no_header", "bad_body", "bad_statement", "contradictory_count")
 RESTART_REASONS = ("fenced", "kafka", "database", "stuck", "internal")
 AUDIT_OUTCOMES = ("equal", "differs", "failed")
+FLEET_OUTCOMES = ("summed", "failed")
 DAMAGED_BATCHES = ("left_out", "read_from_replica")
 WAITS_FOR = ("database", "kafka")
 WINDOW_SIZES = ("1m", "15m", "1h", "1d")
@@ -57,6 +58,9 @@ class ProcessorMetrics:
         )
         self.condition_changes = counter("condition_changes_total", "Conditions raised or cleared.")
         self.audits = counter("audits_total", "Days whose stored rows were held against the ledger.", "outcome")
+        self.fleet_rounds = counter("fleet_rounds_total", "Rounds in which sums of the fleet were made anew.", "outcome")
+        self.fleet_quarters = counter("fleet_quarters_total", "Quarters of an hour whose sums were made anew.")
+        self.fleet_waiting = gauge("fleet_waiting_quarters", "Quarters of an hour whose sums are older than their windows.")
         self.lag_seconds = gauge(
             "lag_seconds", "Age of the oldest record not yet committed; 0 when caught up.", "topic", "partition"
         )
@@ -84,6 +88,8 @@ class ProcessorMetrics:
             self.restarts.labels(reason)
         for outcome in AUDIT_OUTCOMES:
             self.audits.labels(outcome)
+        for outcome in FLEET_OUTCOMES:
+            self.fleet_rounds.labels(outcome)
         for gap_reason in GapReason:
             self.offset_gaps.labels(gap_reason.value)
         for outcome in DAMAGED_BATCHES:

@@ -24,6 +24,7 @@ from ingest.contract.operating import (
 from processors.audit import Auditor
 from processors.contract.database import CitySettings, DatabaseSettings
 from processors.cursors import FencedError
+from processors.fleet import FleetSums
 from processors.metrics import WAITS_FOR, ProcessorMetrics
 from processors.pipeline import Session, StuckError
 from processors.settings import ProcessorSettings
@@ -59,12 +60,17 @@ class ProcessorService:
     async def run(self, stop: asyncio.Event) -> int:
         """Until `stop`, or until nothing has worked for `restart_budget_s`; the exit code."""
         auditor = Auditor(self._parts[1], self.metrics, interval_s=self._settings.audit_interval_s)
-        auditing = asyncio.create_task(auditor.run(), name="audit")
+        sums = FleetSums(self._parts[1], self.metrics, interval_s=self._settings.fleet_interval_s)
+        beside = [
+            asyncio.create_task(auditor.run(), name="audit"),
+            asyncio.create_task(sums.run(), name="fleet"),
+        ]
         try:
             return await self._sessions(stop)
         finally:
-            auditing.cancel()
-            await asyncio.gather(auditing, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _sessions(self, stop: asyncio.Event) -> int:
         worked_at, failures = time.monotonic(), 0

@@ -17,7 +17,7 @@ class ProcessorSettings(BaseModel):
     batch_max_readings: int = Field(50_000, ge=1, le=1_000_000)
     """A batch ends after the frame that reaches this many readings."""
     batch_max_wait_ms: int = Field(200, ge=1, le=10_000)
-    """A batch ends this long after its first frame."""
+    """A batch that could be committed waits at most this long for more frames; one that nothing follows does not wait."""
     allowed_lateness_s: float = Field(30.0, ge=0, le=86_400)
     """A window stays open until the newest reading of its partition is this much past its end."""
     idle_after_s: float = Field(60.0, ge=1, le=86_400)
@@ -32,6 +32,8 @@ class ProcessorSettings(BaseModel):
     stop_budget_s: float = Field(15.0, ge=1, le=300)
     audit_interval_s: float = Field(60.0, ge=1, le=86_400)
     """Pause between two audits of the stored rows; longer where counting takes more than a twentieth of the time."""
+    fleet_interval_s: float = Field(10.0, ge=1, le=3_600)
+    """Pause between two rounds of the fleet's sums; longer where a round takes more than a quarter of that."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ProcessorSettings:

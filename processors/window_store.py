@@ -27,6 +27,9 @@ _ASSIGNMENTS = ", ".join(
     f'"{column}" = excluded."{column}"' for column in WINDOW_COLUMNS if column not in {"series_id", "start"}
 )
 
+_MARK = "INSERT INTO city.fleet_marks (first, until) SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[])"
+_QUARTER_US = 900_000_000
+
 
 class WindowStore:
     """`RowStore` in PostgreSQL, in whatever transaction the connection is in."""
@@ -41,6 +44,7 @@ class WindowStore:
         try:
             async with self._connection.transaction():
                 await self._copy(_known(table), "city", rows)
+            await self._mark(table, rows)
         except asyncpg.UniqueViolationError:
             await self.replace_rows(table, rows)
 
@@ -54,6 +58,13 @@ class WindowStore:
             f"INSERT INTO city.{_known(table)} ({_LIST}) SELECT {_LIST} FROM pg_temp.staged_windows ORDER BY series_id, start "
             f"ON CONFLICT (series_id, start) DO UPDATE SET {_ASSIGNMENTS}"
         )
+        await self._mark(table, rows)
+
+    async def _mark(self, table: str, rows: WindowRows) -> None:
+        """Tell `fleet` which quarters of an hour have changed."""
+        if table == "windows_15m":
+            first, until = fleet_spans(rows.start_us)
+            await self._connection.execute(_MARK, first.tolist(), until.tolist())
 
     async def _copy(self, table: str, schema: str, rows: WindowRows) -> None:
         await copy_binary(self._connection, table, schema, WINDOW_COLUMNS, windows_copy(rows))
@@ -119,6 +130,13 @@ class WindowStore:
         ):
             times[row["position"] - 1] = row["time"]
         return times
+
+
+def fleet_spans(start_us: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Spans without a hole that hold all quarters of an hour beginning at `start_us` (n >= 1): first and end of each, microseconds."""
+    starts = np.unique(start_us)
+    heads = np.flatnonzero(np.diff(starts, prepend=starts[0] - 2 * _QUARTER_US) != _QUARTER_US)
+    return starts[heads], starts[np.append(heads[1:], len(starts)) - 1] + _QUARTER_US
 
 
 def _rows(records: Sequence[asyncpg.Record]) -> WindowRows:

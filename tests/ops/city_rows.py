@@ -6,6 +6,8 @@ import math
 
 import asyncpg
 
+from processors.fleet import sum_marked
+
 QUIET_DEVICE = "noise-0002"
 """Known, with a series, silent for 40 minutes."""
 HARBOUR = "Old Harbour's"
@@ -59,7 +61,14 @@ INSERT INTO city.gateway_statements (gateway, epoch, at, received, refused, acke
 
 
 async def fill(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Write the city: three hours up to now, except for the quiet device."""
+    """Write the city: three hours up to now, except for the quiet device, and the fleet's sums as the processors would make them."""
+    await write(connection)
+    await connection.execute("INSERT INTO city.fleet_marks (first) VALUES (now() - interval '1 day')")
+    assert await sum_marked(connection, 1000) is not None
+
+
+async def write(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """The rows alone."""
     for device, kind, district, latitude, longitude, metric, unit, mean_kind, interval_s in _DEVICES:
         series_id = await connection.fetchval(
             """WITH d AS (INSERT INTO city.devices (device, name, kind, district, latitude, longitude)
