@@ -39,9 +39,9 @@ class TimeRange:
     interval: str = "1m"
 
 
-def load(name: str) -> dict[str, Any]:
+def load(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """One dashboard file."""
-    document: dict[str, Any] = json.loads((FOLDER / name).read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
     return document
 
 
@@ -53,10 +53,10 @@ def panels(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield panel
 
 
-def queries(name: str) -> list[PanelQuery]:
+def queries(name: str, folder: Path = FOLDER) -> list[PanelQuery]:
     """Every query of every panel of a dashboard."""
     found: list[PanelQuery] = []
-    for panel in panels(load(name)):
+    for panel in panels(load(name, folder)):
         for target in panel["targets"]:
             if "rawSql" in target:
                 found.append(
