@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from processors.condition_changes import Change
 from processors.condition_pairs import ConditionRow
 from processors.contract.rules import Rule
+from processors.contract.tables import CONDITIONS_CHANNEL
 
 log = logging.getLogger(__name__)
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -88,15 +89,18 @@ async def forget_conditions(connection: Connection, keys: Iterable[tuple[str, st
 
 
 async def write_changes(connection: Connection, changes: Sequence[Change]) -> None:
-    """Put changes into the outbox, in their order: the control center takes them from there."""
+    """Put changes into the outbox, in their order: the control center takes them from there. It is woken by the commit."""
     if not changes:
         return
     await connection.execute(
-        """
-        INSERT INTO city.condition_changes (rule_id, subject, active, at, value, detail)
-        SELECT rule_id, subject, active, at, value, detail::jsonb
-        FROM unnest($1::text[], $2::text[], $3::bool[], $4::timestamptz[], $5::float8[], $6::text[])
-            WITH ORDINALITY AS n(rule_id, subject, active, at, value, detail, position) ORDER BY position
+        f"""
+        WITH outbox AS (
+            INSERT INTO city.condition_changes (rule_id, subject, active, at, value, detail)
+            SELECT rule_id, subject, active, at, value, detail::jsonb
+            FROM unnest($1::text[], $2::text[], $3::bool[], $4::timestamptz[], $5::float8[], $6::text[])
+                WITH ORDINALITY AS n(rule_id, subject, active, at, value, detail, position) ORDER BY position
+        )
+        SELECT pg_notify('{CONDITIONS_CHANNEL}', '')
         """,
         [change.rule_id for change in changes],
         [change.subject for change in changes],

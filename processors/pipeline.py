@@ -128,7 +128,7 @@ class Session:
             await asyncio.gather(coming, return_exceptions=True)
 
     async def _next_frames(self) -> tuple[int, Frames]:
-        generation, records = await self._source.next_records()
+        generation, records = await self._source.next_records(self._busy.locked)
         return generation, await asyncio.to_thread(decode, records, self._kafka.topics)
 
     async def _commit(self, checkpoint: Checkpoint, frames: Frames) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -22,6 +23,7 @@ from control_center.settings import ControlSettings
 from control_center.status import StatusSampler
 from processors.contract.database import DatabaseSettings
 from processors.contract.rules import Rule
+from processors.contract.tables import CONDITIONS_CHANNEL
 
 _log = logging.getLogger(__name__)
 _RETRY_S: Final = 2.0
@@ -71,14 +73,30 @@ class AlarmStages:
         active = INTERNAL_SUBJECT in await open_subjects(connection, UNACCOUNTED)
         watch = LedgerWatch(after_s=self.settings.unaccounted_after_s, active=active)
         gaps = GapWatch(active=INTERNAL_SUBJECT in await open_subjects(connection, OFFSET_GAP))
+        waiting = await self._listen(connection)
         while True:
+            waiting.clear()
             taken = await take_changes(connection, self.status.now())
             events = self._count(taken) + await self._look_at_ledger(connection, watch, gaps)
             if events:
                 for event in changed:
                     event.set()
             if taken.changes < BATCH:
-                await asyncio.sleep(self.settings.alarm_poll_s)
+                # the ledger is looked at this often in any case, and a notification that did not come costs no more than this
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.settings.alarm_poll_s):
+                        await waiting.wait()
+
+    @staticmethod
+    async def _listen(connection: Connection) -> asyncio.Event:
+        """An event that processors set by the commit that holds new changes."""
+        waiting = asyncio.Event()
+
+        def on_notify(*_: Any) -> None:
+            waiting.set()
+
+        await connection.add_listener(CONDITIONS_CHANNEL, on_notify)
+        return waiting
 
     async def _look_at_ledger(self, connection: Connection, watch: LedgerWatch, gaps: GapWatch) -> int:
         overview = self.status.overview

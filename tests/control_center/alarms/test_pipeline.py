@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from control_center.app import ControlConfig
 from deploy.local.stack import LocalStack
+from processors.contract.tables import CONDITIONS_CHANNEL
 from tests.control_center.conftest import Running, Seeded, running, until, until_ready
 
 Database = asyncpg.Connection  # generic only in the stubs
@@ -98,6 +99,23 @@ async def test_an_alarm_is_raised_acknowledged_and_cleared_with_its_whole_histor
     messages = await published(config)
     assert [message["event"] for message in messages] == ["raised", "acknowledged", "cleared"]
     assert messages[0]["alarm"]["raised_detail"]["rule"]["title_en"] == "Fine dust (PM2.5) is high"
+
+
+async def test_a_processor_s_commit_wakes_the_alarms_long_before_the_next_look(
+    config: ControlConfig, connection: Database, seeded: Seeded
+) -> None:
+    seldom = replace(config, control=config.control.model_copy(update={"alarm_poll_s": 10.0}))
+    async with running(seldom) as control:
+        await until_ready(control)
+        await asyncio.sleep(0.5)  # the look that the start begins with is over
+        async with connection.transaction():
+            await enqueue(connection, f"series:{seeded.series['air-1', 'pm2_5']}", active=True, minute=1)
+            await connection.execute("SELECT pg_notify($1, '')", CONDITIONS_CHANNEL)
+
+        async def raised() -> bool:
+            return int(await connection.fetchval("SELECT count(*) FROM city.alarms")) == 1
+
+        await until(raised, timeout_s=5)
 
 
 async def test_of_two_replicas_one_leads_both_serve_and_the_second_takes_over(
