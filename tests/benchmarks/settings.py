@@ -20,7 +20,7 @@ class Size:
     way_packs: int = 50_000
     rows: int = 50_000
     processed: int = 1_000_000
-    probes: int = 100
+    probes: int = 120
     backlog_s: int = 600
     series: int = 10_000
     readings: int = 10_000_000
