@@ -29,10 +29,8 @@ WITH_SERVERS: dict[str, Callable[[LocalStack, Size], Iterator[Row]]] = {
     "recovery": recovery.run,
     "reading_side": reading_side.run,
 }
-BY_NAME_ONLY = ("reading_side", "latency")
-"""Only who asks gets it.
-
-The first takes minutes and disk of its own; the second measures late data until its probe keeps the load's time."""
+BY_NAME_ONLY = ("reading_side",)
+"""Only who asks gets it: minutes and disk of its own."""
 ALONE: dict[str, Callable[[Size], Iterator[Row]]] = {"kernels": kernels.run}
 
 
