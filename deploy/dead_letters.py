@@ -15,7 +15,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from ingest.admission import Admitted, Catalogue, TimeWindow
+from ingest.admission import Admitted, TimeWindow
+from ingest.catalogue import Catalogue
 from ingest.device_profile import load_profiles
 from ingest.metrics import IngestMetrics
 from ingest.mqtt_packets import Message

@@ -1,39 +1,26 @@
 """Vendor columns to canonical columns, all of a batch at once: known metric and unit, a number, a plausible one, at a plausible time.
 
-What does not pass is refused with one reason. The meaning of a (device, name, unit) triple is worked out once and kept in a table
-(`Catalogue`), so that a reading costs one dictionary look-up and its share of a few numpy operations.
+What does not pass is refused with one reason. What devices and names mean is worked out once and kept in tables (`Catalogue`), so that a
+reading costs two dictionary look-ups and its share of a few numpy operations.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from ingest.contract.reading import DEVICE_MAX_BYTES, Flag
+from ingest.catalogue import ADMITTED, CODE, REASONS, Catalogue
+from ingest.contract.reading import Flag
 from ingest.contract.rejects import Reject, RejectReason
-from ingest.contract.sensor_kinds import METRICS, conversion
-from ingest.contract.topics import partition_of
-from ingest.decoders.columns import NAME_LIMIT, Columns, RefusedError, VendorValue
+from ingest.decoders.columns import Columns, RefusedError, VendorValue
 from ingest.decoders.timestamps import YEAR_1971_US
-from ingest.device_profile import DeviceProfile, MetricRule, metric_of
-
-REASONS = tuple(RejectReason)
-_CODE = {reason: code for code, reason in enumerate(REASONS)}
-ADMITTED, IGNORED = -1, -2
-"""Verdicts of a channel beside the codes of `REASONS`."""
+from ingest.device_profile import DeviceProfile, MetricRule
 
 _FALSE_TRUE = {"false": 0.0, "true": 1.0}
-_CHANNEL = np.dtype(
-    [
-        ("verdict", "i1"), ("partition", "i4"), ("device", "i4"), ("metric", "i2"), ("scale", "f8"), ("offset", "f8"),
-        ("low", "f8"), ("high", "f8"), ("flags", "u2"), ("keep", "?"), ("coded", "?"),
-    ]
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +33,10 @@ class TimeWindow:
 
 @dataclass(slots=True)
 class Admitted:
-    """Canonical columns of equal length. `channels` index the catalogue; `messages` is the caller's index of the payload."""
+    """Canonical columns of equal length. `devices`, `metrics` index the catalogue's; `messages` is the caller's index of the payload."""
 
-    channels: npt.NDArray[np.int32]
+    devices: npt.NDArray[np.int32]
+    metrics: npt.NDArray[np.int16]
     time_us: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
     flags: npt.NDArray[np.uint16]
@@ -57,159 +45,6 @@ class Admitted:
 
     def __len__(self) -> int:
         return len(self.time_us)
-
-
-class Catalogue:
-    """The persistent table of channels: one row per (profile, device, vendor name, unit) seen, with its codes, factor and range."""
-
-    def __init__(self, partitions: int, max_channels: int = 1_000_000) -> None:
-        self.devices: list[str] = []
-        self.metrics: list[str] = []
-        self.rows = np.zeros(1024, _CHANNEL)
-        self.resets = 0
-        self._partitions = partitions
-        self._max_channels = max_channels
-        self._details: dict[int, str] = {}
-        self._rules: dict[int, MetricRule] = {}
-        self._keys: dict[tuple[str, str, str | None, str | None], int] = {}
-        self._device_codes: dict[str, int] = {}
-        self._metric_codes: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def make_room(self) -> None:
-        """Start again when full, so that a million invented names cannot fill memory. Call only when no batch holds channel numbers."""
-        if len(self._keys) >= self._max_channels:
-            self.resets += 1
-            for table in (self._details, self._rules, self._keys, self._device_codes, self._metric_codes):
-                table.clear()
-            self.devices, self.metrics, self.rows = [], [], np.zeros(1024, _CHANNEL)
-
-    def channels(self, profile: DeviceProfile, columns: Columns) -> npt.NDArray[np.int32]:
-        """The channel of every reading."""
-        table = _Channels(self, profile, self._keys.get)
-        names = zip(columns.devices, columns.metrics, columns.units, strict=True)
-        return np.fromiter((table.find(name) for name in names), np.int32, len(columns))
-
-    @staticmethod
-    def unit(metric: str) -> str:
-        """The canonical unit of a metric."""
-        return METRICS[metric].unit
-
-    def describe(self, channel: int) -> str:
-        """Why a channel is refused."""
-        return self._details.get(channel, "")
-
-    def rule(self, channel: int) -> MetricRule:
-        """The rule of an admitted channel."""
-        return self._rules[channel]
-
-    def intern(self, key: tuple[str, str, str | None, str | None], profile: DeviceProfile) -> int:
-        """Work out a channel seen for the first time."""
-        key = _shortened(key)
-        known = self._keys.get(key)
-        if known is not None:
-            return known
-        number = len(self._keys)
-        if number == len(self.rows):
-            self.rows = np.concatenate([self.rows, np.zeros(number, _CHANNEL)])
-        self._keys[key] = number
-        _, raw_device, name, unit = key
-        verdict = self._judge_device(raw_device) or self._judge_name(profile, name, unit)
-        if isinstance(verdict, Reject):
-            self.rows[number]["verdict"] = _CODE[verdict.reason]
-            self._details[number] = verdict.detail
-        elif verdict == "ignore":
-            self.rows[number]["verdict"] = IGNORED
-        else:
-            self._fill(number, profile.device_id(raw_device), verdict, profile, unit)
-        return number
-
-    @staticmethod
-    def _judge_device(device: str) -> Reject | None:
-        if not device or device.isspace():
-            return Reject(RejectReason.NO_DEVICE, "no device id in the payload or its topic")
-        if len(device.encode("utf-8", "replace")) > DEVICE_MAX_BYTES:
-            return Reject(
-                RejectReason.BAD_DEVICE, f"device id longer than {DEVICE_MAX_BYTES} bytes: {device[:40]!r}..."
-            )
-        if not device.isprintable():
-            return Reject(RejectReason.BAD_DEVICE, f"device id with control characters: {device[:80]!r}")
-        return None
-
-    @staticmethod
-    def _judge_name(profile: DeviceProfile, name: str | None, unit: str | None) -> Reject | MetricRule | str:
-        if name is not None and len(name) > NAME_LIMIT:
-            return Reject(
-                RejectReason.UNKNOWN_METRIC, f"metric name longer than {NAME_LIMIT} characters: {name[:40]!r}..."
-            )
-        rule = profile.rule_of(name, unit)
-        if rule is None:
-            what = f"metric {name[:80]!r}" if name is not None else f"a value in {unit!r} without a name"
-            return Reject(RejectReason.UNKNOWN_METRIC, f"{what} is not in profile {profile.name!r}; add it there")
-        if isinstance(rule, str):
-            return rule
-        given = profile.metric_unit(rule, unit)
-        if given is None:
-            return Reject(
-                RejectReason.UNKNOWN_UNIT, f"{name!r} came without a unit and profile {profile.name!r} gives none"
-            )
-        if conversion(metric_of(rule), given) is None:
-            return Reject(
-                RejectReason.UNKNOWN_UNIT,
-                f"unit {given[:40]!r} of {str(name)[:80]!r} does not convert to {metric_of(rule).unit!r}",
-            )
-        return rule
-
-    def _fill(self, number: int, device: str, rule: MetricRule | str, profile: DeviceProfile, unit: str | None) -> None:
-        assert isinstance(rule, MetricRule)  # noqa: S101 - narrows for mypy what `intern` has just told apart
-        metric = metric_of(rule)
-        convert = conversion(metric, profile.metric_unit(rule, unit) or metric.unit)
-        assert convert is not None  # noqa: S101 - `_judge_name` refused the others
-        converted = convert.scale != 1.0 or convert.offset != 0.0
-        self.rows[number] = (
-            ADMITTED,
-            partition_of(device, self._partitions),
-            _code(self._device_codes, self.devices, device),
-            _code(self._metric_codes, self.metrics, metric.name),
-            rule.scale * convert.scale,
-            rule.offset * convert.scale + convert.offset,
-            metric.low,
-            metric.high,
-            int(Flag.UNIT_CONVERTED) if converted else 0,
-            rule.out_of_range == "flag",
-            bool(rule.sentinels or rule.values),
-        )
-        self._rules[number] = rule
-
-
-@dataclass(slots=True)
-class _Channels:
-    """`Catalogue.channels` for one profile: the look-up with its miss."""
-
-    catalogue: Catalogue
-    profile: DeviceProfile
-    known: Callable[[tuple[str, str, str | None, str | None]], int | None]
-
-    def find(self, name: tuple[str, str | None, str | None]) -> int:
-        key = (self.profile.name, *name)
-        found = self.known(key)
-        return found if found is not None else self.catalogue.intern(key, self.profile)
-
-
-def _shortened(key: tuple[str, str, str | None, str | None]) -> tuple[str, str, str | None, str | None]:
-    """What is kept of a channel: a name too long is refused by its beginning already, and whole ones would fill memory (200 kB each)."""
-    profile, device, name, unit = key
-    most = NAME_LIMIT + 1
-    return profile, device[:most], name and name[:most], unit and unit[:most]
-
-
-def _code(codes: dict[str, int], names: list[str], name: str) -> int:
-    code = codes.setdefault(name, len(names))
-    if code == len(names):
-        names.append(name)
-    return code
 
 
 def admit(columns: Columns, profile: DeviceProfile, catalogue: Catalogue, window: TimeWindow, now_us: int) -> Admitted:
@@ -229,7 +64,8 @@ def admit(columns: Columns, profile: DeviceProfile, catalogue: Catalogue, window
     admitted = batch.codes == ADMITTED
     rejects = columns.rejects if admitted.all() else [*columns.rejects, *batch.rejects(window)]
     return Admitted(
-        batch.channels[admitted],
+        batch.devices[admitted],
+        batch.metrics[admitted],
         batch.time_us[admitted],
         batch.values[admitted],
         batch.flags[admitted],
@@ -245,9 +81,10 @@ class _Batch:
         self._columns = columns
         self._catalogue = catalogue
         self._details: dict[int, str] = {}
-        self.channels = catalogue.channels(profile, columns)
-        self._rows = catalogue.rows[self.channels]
-        self.codes = self._rows["verdict"].astype(np.int16)
+        self._places, self._kinds = catalogue.find(profile, columns)
+        place, self._rows = catalogue.places[self._places], catalogue.kinds[self._kinds]
+        self.devices, self.metrics = place["device"], self._rows["metric"]
+        self.codes = np.where(place["verdict"] >= 0, place["verdict"], self._rows["verdict"]).astype(np.int16)
         self.flags = np.array(columns.flags, np.uint16) | self._rows["flags"]
         self.time_us = np.array(columns.times, np.int64)
         self.values = self._numbers()
@@ -271,11 +108,11 @@ class _Batch:
         return numbers
 
     def _number(self, index: int, value: VendorValue) -> float:
-        rule = self._catalogue.rule(int(self.channels[index]))
+        rule = self._catalogue.rule(int(self._kinds[index]))
         try:
             number, flag = number_of(value, rule)
         except RefusedError as refused:
-            self.codes[index] = _CODE[refused.reason]
+            self.codes[index] = CODE[refused.reason]
             self._details[index] = f"{self._columns.metrics[index] or 'value':.80}: {refused.detail}"
             return 0.0
         self.flags[index] |= np.uint16(flag)
@@ -288,19 +125,19 @@ class _Batch:
             self.values = self.values * rows["scale"] + rows["offset"]
         good = self.codes == ADMITTED
         finite = np.isfinite(self.values)
-        self.codes[good & ~finite] = _CODE[RejectReason.NOT_FINITE]
+        self.codes[good & ~finite] = CODE[RejectReason.NOT_FINITE]
         outside = good & finite & ~((self.values >= rows["low"]) & (self.values <= rows["high"]))
         if outside.any():
             self.flags[outside & rows["keep"]] |= np.uint16(Flag.OUT_OF_RANGE)
-            self.codes[outside & ~rows["keep"]] = _CODE[RejectReason.OUT_OF_RANGE]
+            self.codes[outside & ~rows["keep"]] = CODE[RejectReason.OUT_OF_RANGE]
 
     def judge_times(self, window: TimeWindow, now_us: int) -> None:
         """An unset clock gets the receive time; then everything must lie in the window."""
         unset = (self.flags & np.uint16(Flag.CLOCK_SUSPECT)).astype(bool) & (self.time_us < YEAR_1971_US)
         self.time_us[unset] = now_us
         good = self.codes == ADMITTED
-        self.codes[good & (self.time_us < now_us - window.max_age_us)] = _CODE[RejectReason.TOO_OLD]
-        self.codes[good & (self.time_us > now_us + window.max_ahead_us)] = _CODE[RejectReason.IN_FUTURE]
+        self.codes[good & (self.time_us < now_us - window.max_age_us)] = CODE[RejectReason.TOO_OLD]
+        self.codes[good & (self.time_us > now_us + window.max_ahead_us)] = CODE[RejectReason.IN_FUTURE]
 
     def rejects(self, window: TimeWindow) -> list[tuple[int, Reject]]:
         """(message, reject) of every refused reading."""
@@ -311,12 +148,12 @@ class _Batch:
         ]
 
     def _detail(self, index: int, window: TimeWindow) -> str:
-        known = self._details.get(index) or self._catalogue.describe(int(self.channels[index]))
+        known = self._details.get(index) or self._catalogue.describe(int(self._places[index]), int(self._kinds[index]))
         if known:
             return known
         columns = self._columns
         # city_view.device_clocks reads the device and its time out of this sentence
-        device = self._catalogue.devices[self._rows["device"][index]].replace("\\", r"\\").replace('"', r"\"")
+        device = self._catalogue.devices[self.devices[index]].replace("\\", r"\\").replace('"', r"\"")
         name = (columns.metrics[index] or "")[:80]
         detail = f'"{device}" {name}: {_shown(columns.values[index])} at {columns.times[index]} us'
         if REASONS[self.codes[index]] is RejectReason.TOO_OLD:

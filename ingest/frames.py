@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ingest.admission import Admitted, Catalogue
+from ingest.admission import Admitted
+from ingest.catalogue import Catalogue
 from ingest.contract.frame import (
     DeadLetter,
     FrameColumns,
@@ -65,16 +66,17 @@ class FrameBuilder:
         frames: list[OutFrame] = []
         if self._admitted:
             parts = self._admitted
-            channels = np.concatenate([part.channels for part in parts])
+            devices = np.concatenate([part.devices for part in parts])
+            metrics = np.concatenate([part.metrics for part in parts])
             time_us = np.concatenate([part.time_us for part in parts])
             values = np.concatenate([part.values for part in parts])
             flags = np.concatenate([part.flags for part in parts])
-            partitions = self._catalogue.rows["partition"][channels]
+            partitions = self._catalogue.partitions[devices]
             order = np.argsort(partitions, kind="stable")  # stable: readings of one device keep their order
             bounds = np.flatnonzero(np.diff(partitions[order])) + 1
             for chosen in np.split(order, bounds):
                 partition = int(partitions[chosen[0]])
-                columns = (channels[chosen], time_us[chosen], values[chosen], flags[chosen])
+                columns = (devices[chosen], metrics[chosen], time_us[chosen], values[chosen], flags[chosen])
                 frames += self._readings(partition, columns, now_us)
         frames += self._dead_letters(now_us)
         self._admitted, self._letters, self._received_us, self.readings = [], [], 0, 0
@@ -90,14 +92,14 @@ class FrameBuilder:
 
     def _encode(
         self,
-        channels: npt.NDArray[np.generic],
+        devices: npt.NDArray[np.generic],
+        metrics: npt.NDArray[np.generic],
         time_us: npt.NDArray[np.generic],
         values: npt.NDArray[np.generic],
         flags: npt.NDArray[np.generic],
     ) -> bytes:
-        rows = self._catalogue.rows[channels.astype(np.int64)]
-        devices, device_codes = np.unique(rows["device"], return_inverse=True)
-        metrics, metric_codes = np.unique(rows["metric"], return_inverse=True)
+        devices, device_codes = np.unique(devices, return_inverse=True)
+        metrics, metric_codes = np.unique(metrics, return_inverse=True)
         return encode_readings(
             FrameColumns(
                 devices=[self._catalogue.devices[code] for code in devices.tolist()],

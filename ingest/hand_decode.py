@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ingest.admission import Admitted, Catalogue, TimeWindow, admit
+from ingest.admission import Admitted, TimeWindow, admit
+from ingest.catalogue import Catalogue
 from ingest.contract.reading import Flag
 from ingest.contract.rejects import RejectReason
 from ingest.decoders.columns import Arrival, Columns
@@ -73,10 +74,9 @@ def _as_written(one: Columns) -> dict[str, Any]:
 
 
 def _canonical(admitted: Admitted, catalogue: Catalogue) -> dict[str, Any]:
-    row = catalogue.rows[admitted.channels[0]]
-    metric = catalogue.metrics[row["metric"]]
+    metric = catalogue.metrics[admitted.metrics[0]]
     return {
-        "device": catalogue.devices[row["device"]],
+        "device": catalogue.devices[admitted.devices[0]],
         "metric": metric,
         "unit": catalogue.unit(metric),
         "time": iso(int(admitted.time_us[0])),

@@ -48,7 +48,9 @@ class IngestMetrics:
         self.custody_failures = counter(
             "custody_failures", "custody statements Kafka did not take (the next one says the same)"
         )
-        self.catalogue_resets = counter("catalogue_resets", "times the table of channels was full and started again")
+        self.catalogue_resets = counter(
+            "catalogue_resets", "times the tables of devices and names were full and started again"
+        )
         self.frame_readings = Histogram(
             "citynerve_ingest_frame_readings",
             "readings in a frame",
@@ -62,7 +64,7 @@ class IngestMetrics:
             buckets=(0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 60, 600),
         )
         self.unacked_messages = gauge("unacked_messages", "MQTT messages received and not yet acknowledged")
-        self.channels = gauge("channels", "different (device, name, unit) seen")
+        self.channels = gauge("channels", "devices and (name, unit) pairs remembered")
         self.spool_bytes = gauge("spool_bytes", "bytes in the spool")
         self.spool_frames = gauge("spool_frames", "frames in the spool")
         self.spool_max_bytes = gauge("spool_max_bytes", "bytes the spool may hold")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ingest.ack_tracker import Ticket
-from ingest.admission import Catalogue
+from ingest.catalogue import Catalogue
 from ingest.contract.topics import Topics
 from ingest.custody import Custody
 from ingest.flush import Flush

@@ -9,7 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from ingest.admission import Admitted, Catalogue, TimeWindow, admit
+from ingest.admission import Admitted, TimeWindow, admit
+from ingest.catalogue import Catalogue
 from ingest.contract.frame import DeadLetter
 from ingest.contract.rejects import Reject, RejectReason
 from ingest.dead_letters import dead_letter, too_large

@@ -12,7 +12,8 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from ingest.admission import Catalogue, TimeWindow
+from ingest.admission import TimeWindow
+from ingest.catalogue import Catalogue
 from ingest.contract.broker import KafkaSettings, MqttSettings
 from ingest.contract.operating import EXIT_TROUBLE, UserError, status_server
 from ingest.custody import Custody

@@ -1,7 +1,8 @@
 """A city that lives now: SenML packs of 20 readings made as they are sent, each series' moments unique and advancing.
 
-`python -m tests.benchmarks.live_pump --port P --root R --devices D --rate M [--for S]` sends M packs a second (0: as fast as they are
-acknowledged) for S seconds (0: until SIGTERM), then waits until the broker has acknowledged all. It prints a JSON line a second:
+`python -m tests.benchmarks.live_pump --port P --root R --devices D --rate M [--for S] [--turns T]` sends M packs a second (0: as fast
+as they are acknowledged) for S seconds (0: until SIGTERM) or T turns, then waits until the broker has acknowledged all. With `--step S` a
+turn is S seconds of event time after the turn before, and the last is now. It prints a JSON line a second:
 `packs` sent, `open` of them not acknowledged, `cpu_s`, `done` in the last line. All devices speak in turn; a turn is a moment, half
 way from the turn before lies the second moment of each pack. The first SWINGING devices report a temperature that passes
 `HOT` every other minute, so that alarms come and go.
@@ -17,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 from tests.benchmarks.payloads import METRICS
 from tests.benchmarks.pump import CONNECTIONS, WINDOW, Line, packet
@@ -32,9 +34,20 @@ _DRAIN_S = 120.0
 class City:
     """Endless PUBLISH packets of its devices."""
 
-    def __init__(self, root: str, devices: int) -> None:
-        self._topic, self._devices = f"{root}/senml/gw".encode(), devices
+    def __init__(self, root: str, devices: int, *, turns: int = 0, step_s: float = 0.0) -> None:
+        """`turns`: 0 for no end."""
+        self._topic, self._devices, self._turns, self._step_us = (
+            f"{root}/senml/gw".encode(),
+            devices,
+            turns,
+            int(step_s * 1e6),
+        )
         self._waves = [self._body(wave) for wave in range(_WAVES)]
+
+    @property
+    def packs(self) -> int | None:
+        """How many there will be."""
+        return self._turns * self._devices or None
 
     @staticmethod
     def _body(wave: int) -> bytes:
@@ -48,10 +61,11 @@ class City:
         return ",".join(records).encode()
 
     def packets(self) -> Iterator[bytes]:
-        """One device after the other, for ever."""
-        before_us, number, turn = time.time_ns() // 1000 - 1_000_000, 0, 0
-        while True:
-            now_us = max(time.time_ns() // 1000, before_us + 2)
+        """One device after the other."""
+        first_us = time.time_ns() // 1000 - self._step_us * max(0, self._turns - 1)
+        before_us, number, turn = first_us - 1_000_000, 0, 0
+        while not self._turns or turn < self._turns:
+            now_us = first_us + turn * self._step_us if self._step_us else max(time.time_ns() // 1000, before_us + 2)
             back = b"%.6f" % ((now_us - before_us) // 2 / 1e6)
             hot = HOT + (5 if now_us // 60_000_000 % 2 else -10)
             bodies = [wave.replace(b"BACK", back) for wave in self._waves]
@@ -75,9 +89,11 @@ class LiveLine(Line):
         """Send up to `most` packets as far as the window lets it; how many."""
         count = min(most, WINDOW - self.open)
         if count > 0:
-            self.socket.sendall(b"".join(next(made) for _ in range(count)))
-            self.sent += count
-        return max(count, 0)
+            packets = list(islice(made, count))
+            self.socket.sendall(b"".join(packets))
+            self.sent += len(packets)
+            return len(packets)
+        return 0
 
 
 class Publisher:
@@ -85,7 +101,7 @@ class Publisher:
 
     def __init__(self, port: int, city: City, rate: float) -> None:
         self._lines = [LiveLine(port, number) for number in range(CONNECTIONS)]
-        self._made, self._rate = city.packets(), rate
+        self._made, self._rate, self._packs = city.packets(), rate, city.packs
         self._selector = selectors.DefaultSelector()
         for line in self._lines:
             self._selector.register(line.socket, selectors.EVENT_READ, line)
@@ -118,6 +134,7 @@ class Publisher:
             if due <= 0:
                 break
             due -= line.offer(self._made, min(due, max(1, WINDOW // 4) if self._rate else WINDOW))
+        self.stopping |= self.packs == self._packs
         self._take(0.005)
 
     def _take(self, timeout_s: float) -> None:
@@ -140,8 +157,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--devices", type=int, required=True)
     parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--for", type=float, default=0.0, dest="seconds")
+    parser.add_argument("--turns", type=int, default=0)
+    parser.add_argument("--step", type=float, default=0.0)
     options = parser.parse_args(arguments)
-    publisher = Publisher(options.port, City(options.root, options.devices), options.rate)
+    city = City(options.root, options.devices, turns=options.turns, step_s=options.step)
+    publisher = Publisher(options.port, city, options.rate)
 
     def stop(*_: object) -> None:
         publisher.stopping = True

@@ -121,7 +121,10 @@ class SoakCity:
         rows_left = self.way.fetch("SELECT count(*) FROM city.readings")[0][0]
         dropped = self.room.dropped if self.room is not None else 0
         missing, doubled = in_thread(audited(self.way.dsn))
-        return Balance(published, *self._ledger(), rows_left, dropped, missing, doubled)
+        stored_now, duplicate, dead, refused, unaccounted, in_flight = self._ledger()
+        return Balance(
+            published, stored_now, duplicate, dead, refused, unaccounted, in_flight, rows_left, dropped, missing, doubled
+        )
 
     def _ledger(self) -> tuple[int, ...]:
         return tuple(int(number) for number in self.way.fetch(_BALANCE)[0])

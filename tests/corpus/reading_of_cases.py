@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from ingest.admission import Catalogue, TimeWindow
+from ingest.admission import TimeWindow
+from ingest.catalogue import Catalogue
 from ingest.device_profile import load_profiles
 from ingest.metrics import IngestMetrics
 from ingest.mqtt_packets import Message

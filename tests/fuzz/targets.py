@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.admission import Catalogue, TimeWindow, admit
+from ingest.admission import TimeWindow, admit
+from ingest.catalogue import Catalogue
 from ingest.contract.rejects import RejectReason
 from ingest.contract.topics import Topics
 from ingest.decoders.columns import Arrival, Columns

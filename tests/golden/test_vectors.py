@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ingest.admission import Catalogue, admit
+from ingest.admission import admit
+from ingest.catalogue import Catalogue
 from ingest.contract.reading import Flag
 from ingest.decoders.columns import Arrival, Columns
 from ingest.device_profile import DeviceProfile, load_profiles
@@ -118,10 +119,9 @@ def test_maps_to_the_common_vocabulary(vector: dict[str, Any]) -> None:
     columns, profile = decoded(vector)
     catalogue = Catalogue(4)
     admitted = admit(columns, profile, catalogue, ANY_TIME, RECEIVED_US)
-    rows = catalogue.rows[admitted.channels]
     found = {
-        (catalogue.devices[row["device"]], catalogue.metrics[row["metric"]]): value
-        for row, value in zip(rows, admitted.values.tolist(), strict=True)
+        (catalogue.devices[device], catalogue.metrics[metric]): value
+        for device, metric, value in zip(admitted.devices, admitted.metrics, admitted.values.tolist(), strict=True)
     }
     for wanted in vector["expected"]:
         if "norm" not in wanted:

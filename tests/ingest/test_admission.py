@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ingest.admission import Admitted, Catalogue, TimeWindow, admit, number_of
+from ingest.admission import Admitted, TimeWindow, admit, number_of
+from ingest.catalogue import Catalogue
 from ingest.contract.reading import Flag
 from ingest.contract.rejects import Reject, RejectReason
+from ingest.contract.sensor_kinds import METRICS
 from ingest.contract.topics import partition_of
 from ingest.decoders.columns import Columns, VendorValue
-from ingest.device_profile import DeviceProfile
+from ingest.device_profile import DeviceProfile, load_profiles
 
 NOW_US = 1_700_000_000_000_000
 DAY = TimeWindow(86_400_000_000, 300_000_000)
@@ -142,9 +144,25 @@ def test_the_catalogue_gives_partition_and_codes_once() -> None:
     result = admit(columns(("urn:x:lamp", "t", None, 1), ("lamp", "t", None, 2)), PROFILE, catalogue, DAY, NOW_US)
     assert catalogue.devices == ["lamp"]
     assert catalogue.metrics == ["air_temperature"]
-    assert set(catalogue.rows["partition"][result.channels].tolist()) == {partition_of("lamp", 4)}
+    assert set(catalogue.partitions[result.devices].tolist()) == {partition_of("lamp", 4)}
     again = admit(columns(("lamp", "t", None, 3)), PROFILE, catalogue, DAY, NOW_US)
-    assert again.channels[0] == result.channels[1]
+    assert (again.devices[0], again.metrics[0]) == (result.devices[1], result.metrics[1])
+
+
+def test_memory_grows_with_devices_and_names_and_not_with_their_pairs() -> None:
+    catalogue = Catalogue(4)
+    names = list(METRICS)
+    profile = load_profiles(["canonical"])["canonical"]
+    admit(columns(*[(f"d{n}", name, None, 1) for n in range(100) for name in names]), profile, catalogue, DAY, NOW_US)
+    assert len(catalogue) == 100 + len(names)
+
+
+def test_a_device_that_is_refused_takes_known_and_ignored_names_with_it() -> None:
+    result = judged((" ", "t", None, 1), (" ", "unheard_of", None, 1), ("d", "t", None, 1))
+    assert [(reject.reason, reject.readings) for _, reject in result.rejects] == [
+        (RejectReason.NO_DEVICE, 1), (RejectReason.NO_DEVICE, 1),
+    ]  # fmt: skip
+    assert len(result) == 1
 
 
 def test_a_flood_of_invented_names_starts_the_catalogue_again() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ingest import frames as frames_module
-from ingest.admission import Catalogue, TimeWindow, admit
+from ingest.admission import TimeWindow, admit
+from ingest.catalogue import Catalogue
 from ingest.contract.frame import DeadLetter, decode_dead_letters, decode_readings
 from ingest.contract.topics import Topics, partition_of
 from ingest.decoders.columns import Columns

@@ -7,7 +7,8 @@ import logging
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ingest.admission import Catalogue, TimeWindow, admit
+from ingest.admission import TimeWindow, admit
+from ingest.catalogue import Catalogue
 from ingest.contract.rejects import RejectReason
 from ingest.device_profile import load_profiles
 from ingest.metrics import IngestMetrics

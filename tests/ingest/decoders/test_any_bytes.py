@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.admission import Catalogue, TimeWindow, admit
+from ingest.admission import TimeWindow, admit
+from ingest.catalogue import Catalogue
 from ingest.contract.rejects import RejectReason
 from ingest.decoders.columns import Arrival, Columns
 from ingest.device_profile import DeviceProfile, load_profiles
