@@ -15,17 +15,19 @@ DEVICES = 500
 
 @dataclass(frozen=True)
 class Load:
-    """A kind of message; `readings` are those of one message."""
+    """A kind of message; `readings` are those of one message. Each of `devices` sends one a minute."""
 
     case: str
     readings: int
+    devices: int = DEVICES
 
     def messages(self, root: str, count: int) -> Iterator[tuple[int, str, bytes]]:
         """Numbered (topic, payload); every reading of the fleet has a moment of its own in its series."""
         start_us = time.time_ns() // 1000 - 20 * 3600 * 1_000_000
         make = single if self.readings == 1 else pack
         for number in range(count):
-            level, payload = make(number, start_us + number // DEVICES * 60_000_000 + number % DEVICES * 1000)
+            minute, device = divmod(number, self.devices)
+            level, payload = make(device, start_us + minute * 60_000_000 + device * 1000)
             yield number, f"{root}/{level}", payload
 
     def publish(self, mqtt_port: int, root: str, count: int) -> None:
@@ -36,15 +38,15 @@ class Load:
         sender.close()
 
 
-def single(number: int, at_us: int) -> tuple[str, bytes]:
+def single(device: int, at_us: int) -> tuple[str, bytes]:
     """One reading as plain JSON."""
-    body = {"time": at_us, "air_temperature": 20.5 + number % 7}
-    return f"json/dev-{number % DEVICES}", json.dumps(body).encode()
+    body = {"time": at_us, "air_temperature": 20.5 + at_us // 1000 % 7}
+    return f"json/dev-{device}", json.dumps(body).encode()
 
 
-def pack(number: int, at_us: int) -> tuple[str, bytes]:
+def pack(device: int, at_us: int) -> tuple[str, bytes]:
     """Ten metrics at two moments as SenML."""
-    first = {"bn": f"urn:dev:city:dev-{number % DEVICES}:", "bt": at_us / 1e6}
+    first = {"bn": f"urn:dev:city:dev-{device}:", "bt": at_us / 1e6}
     records = [{"n": metric, "v": 20.5, "t": -second} for second in (0, 10) for metric in METRICS]
     return "senml/gw", json.dumps([first | records[0], *records[1:]]).encode()
 

@@ -10,6 +10,7 @@ one gave 8,000 durable messages a second where 32, as a fleet has them, gave 20,
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import selectors
 import socket
@@ -18,7 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.benchmarks.payloads import PACKS, SINGLES, Load
+from tests.benchmarks.payloads import DEVICES, PACKS, SINGLES, Load
 
 CONNECTIONS = 32
 WINDOW = 32
@@ -66,7 +67,7 @@ class Line:
         return self.sent - self.answered_bytes // _PUBACK_BYTES
 
     def send(self, due: int) -> None:
-        """Send what is due as far as the window lets it."""
+        """Send up to what is due as far as the window lets it."""
         until = min(due, self.sent + WINDOW - self.open, len(self.made))
         if until > self.sent:
             self.socket.sendall(b"".join(self.made[self.sent : until]))
@@ -95,6 +96,7 @@ def send(port: int, made: Sequence[bytes], rate: float = 0.0) -> float:
     working = list(lines)
     while working:
         due = int((time.monotonic() - began) * rate / CONNECTIONS) + 1 if rate else len(made)
+        due = min(due, min(line.sent for line in working) + 2 * WINDOW)
         for line in working:
             line.send(due)
         answers = selector.select(0.002 if rate else _BUDGET_S)
@@ -115,7 +117,7 @@ class Pump:
     def __init__(self, port: int, root: str, load: Load, first: int, messages: int, *, rate: float = 0.0) -> None:
         arguments = {
             "--port": port, "--root": root, "--readings": load.readings, "--first": first, "--messages": messages,
-            "--rate": rate,
+            "--rate": rate, "--devices": load.devices,
         }  # fmt: skip
         given = [str(word) for pair in arguments.items() for word in pair]
         self.process = subprocess.Popen(
@@ -152,9 +154,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--root", required=True)
     for name in ("--port", "--readings", "--first", "--messages"):
         parser.add_argument(name, type=int, required=True)
+    parser.add_argument("--devices", type=int, default=DEVICES)
     parser.add_argument("--rate", type=float, default=0.0)
     options = parser.parse_args(arguments)
-    load = SINGLES if options.readings == 1 else PACKS
+    load = dataclasses.replace(SINGLES if options.readings == 1 else PACKS, devices=options.devices)
     made = packets(load, options.root, options.first, options.messages)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
