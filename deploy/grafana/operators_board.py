@@ -84,7 +84,7 @@ def _resolution(language: Language) -> dashboards.CustomVariable:
     sizes = ["1m", "15m", "1h", "1d"]
     options = [schema.VariableOption(selected=size == "15m", text=size, value=size) for size in sizes]
     variable = dashboards.CustomVariable("resolution").label(word("resolution", language)).values(",".join(sizes))
-    return variable.options(options).current(options[1])
+    return variable.options(options).current(options[1]).description(word("resolution_about", language))
 
 
 def _look(key: str, language: Language, unit: str, width: int, *, height: int = 8, steps: Steps | None = None) -> Look:

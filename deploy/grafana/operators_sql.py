@@ -8,11 +8,12 @@ DISTRICTS = "SELECT DISTINCT coalesce(nullif(district, ''), '-') FROM city_view.
 """Devices without a district count under '-', which is always there: an empty list would make `IN ()`."""
 METRICS = "SELECT DISTINCT metric FROM city_view.series UNION SELECT 'pm2_5' ORDER BY 1"
 
-_HERE = "coalesce(nullif(s.district, ''), '-') IN (${district:sqlstring})"
+_DISTRICT = "coalesce(nullif({0}.district, ''), '-')"
+_HERE = _DISTRICT.format("s") + " IN (${district:sqlstring})"
 _QUARTERS = "floor(900.0 / s.interval_s)"
 """Readings expected of a series in 15 minutes, as processors count them; slower series are left out by `_FAST`."""
 _FAST = "s.interval_s <= 900"
-_LAST_HOUR = "w.time > now() - interval '90 minutes' AND w.time <= now() - interval '30 minutes'"
+_LAST_HOUR = "s.time > now() - interval '90 minutes' AND s.time <= now() - interval '30 minutes'"
 """The four 15-minute windows that closed last and surely."""
 
 
@@ -58,64 +59,106 @@ GROUP BY s.device, s.name, s.district, s.latitude, s.longitude, s.unit
 ORDER BY 6 DESC NULLS LAST LIMIT 5000"""
 
 
+_RANGE = "$__timeTo()::timestamptz - $__timeFrom()::timestamptz"
+_INTERVAL = "interval '$__interval'"
+_FLEET = "f.time, f.district, f.width_s, f.count, f.total, f.energy, f.max"
+_MINUTES = f"'${{resolution}}' = '1m' AND {_INTERVAL} < interval '15 minutes' AND {_RANGE} <= interval '3 hours'"
+_HOURS = f"'${{resolution}}' <> '1d' AND ('${{resolution}}' = '1h' OR {_INTERVAL} >= interval '1 hour')"
+_DAYS = "'${resolution}' = '1d'"
+
+
 def by_district(metric: str, number: str) -> str:
-    """`number` (an aggregate over windows w) of one metric by district, over time."""
+    """`number` (an aggregate over the sums f of one district and window) of one metric by district, over time.
+
+    One of four sources is read, the others are empty by conditions the planner sees: sums of the whole fleet by quarter or hour; windows
+    of a minute where they are asked for and the range is short enough for it; and local days, which no sum of UTC hours is.
+    """
+    district = _DISTRICT.format("f")
     return f"""
-SELECT $__timeGroupAlias(w.time, $__interval), coalesce(nullif(s.district, ''), '-') AS metric, {number} AS value
-FROM city_view.windows_${{resolution}} w JOIN city_view.series s USING (series_id)
-WHERE $__timeFilter(w.time) AND s.metric = '{metric}' AND {_HERE}
+SELECT $__timeGroupAlias(f.time, $__interval), {district} AS metric, {number} AS value
+FROM (
+    SELECT time, district, max(width_s) AS width_s, sum(count) AS count, sum(total) AS total, sum(energy) AS energy, max(max) AS max
+    FROM (
+        SELECT {_FLEET} FROM city_view.fleet_1h f WHERE {_HOURS} AND $__timeFilter(f.time) AND f.metric = '{metric}'
+        UNION ALL
+        SELECT {_FLEET} FROM city_view.fleet_15m f
+        WHERE NOT ({_HOURS} OR {_MINUTES} OR {_DAYS}) AND $__timeFilter(f.time) AND f.metric = '{metric}'
+        UNION ALL
+        {_from_windows("1m", 60, metric, _MINUTES)}
+        UNION ALL
+        {_from_windows("1d", 86_400, metric, _DAYS)}
+    ) source GROUP BY time, district
+) f
+WHERE {district} IN (${{district:sqlstring}})
 GROUP BY 1, 2 ORDER BY 1"""
 
 
-MEAN = "sum(w.mean * w.count) / sum(w.count)"
-ENERGETIC_MEAN = "10 * log(sum(w.count * power(10, w.special / 10)) / sum(w.count))"
-_WINDOW_S = "extract(epoch FROM interval '${resolution}')::double precision"
-VEHICLES_PER_HOUR = f"sum(w.mean * w.count) * 3600 / (count(DISTINCT w.time) * {_WINDOW_S})"
-HIGHEST = "max(w.max)"
+def _from_windows(size: str, width_s: int, metric: str, condition: str) -> str:
+    return f"""SELECT w.time, w.district, {width_s}, w.count, w.mean * w.count, w.count * power(10, w.special / 10), w.max
+        FROM city_view.windows_{size} w WHERE {condition} AND $__timeFilter(w.time) AND w.metric = '{metric}'"""
+
+
+MEAN = "sum(f.total) / sum(f.count)"
+ENERGETIC_MEAN = "10 * log(sum(f.energy) / sum(f.count))"
+VEHICLES_PER_HOUR = "sum(f.total) * 3600 / sum(f.width_s)"
+HIGHEST = "max(f.max)"
 
 COMPLETENESS_NOW = f"""
-SELECT coalesce((SELECT sum(least(w.count, w.expected)) FROM city_view.windows_15m w JOIN city_view.series s USING (series_id)
-                 WHERE {_LAST_HOUR} AND {_FAST} AND {_HERE}), 0)
+SELECT coalesce((SELECT sum(s.came) FROM city_view.fleet_15m s WHERE {_LAST_HOUR} AND {_HERE}), 0)
        / nullif((SELECT sum(4 * {_QUARTERS}) FROM city_view.series s WHERE {_FAST} AND {_HERE}), 0) AS value"""
 
+_UNTIL = "least($__timeTo()::timestamptz, now() - interval '30 minutes')"
 COMPLETENESS_TREND = f"""
 WITH fleet AS (
     SELECT s.kind, sum({_QUARTERS}) AS expected FROM city_view.series s WHERE {_FAST} AND {_HERE} GROUP BY s.kind
+), came AS (
+    SELECT s.time, s.kind, s.came, 1 AS quarters FROM city_view.fleet_15m s
+    WHERE {_INTERVAL} < interval '1 hour' AND $__timeFilter(s.time) AND s.time <= {_UNTIL} AND {_HERE}
+    UNION ALL
+    SELECT s.time, s.kind, s.came, 4 FROM city_view.fleet_1h s
+    WHERE {_INTERVAL} >= interval '1 hour' AND $__timeFilter(s.time) AND s.time <= {_UNTIL} - interval '45 minutes' AND {_HERE}
+), by_window AS (
+    SELECT time, kind, sum(came) AS came, max(quarters) AS quarters FROM came GROUP BY 1, 2
+), windows AS (
+    SELECT k.kind, k.quarters, g.time
+    FROM (SELECT kind, min(time) AS first, max(quarters) AS quarters FROM by_window GROUP BY 1) k
+    CROSS JOIN LATERAL generate_series(
+        k.first, {_UNTIL} - (k.quarters - 1) * interval '15 minutes', k.quarters * interval '15 minutes') g(time)
 )
-SELECT w.time AS "time", s.kind AS metric, sum(least(w.count, w.expected)) / max(fleet.expected) AS value
-FROM city_view.windows_15m w JOIN city_view.series s USING (series_id) JOIN fleet ON fleet.kind = s.kind
-WHERE $__timeFilter(w.time) AND w.time <= now() - interval '30 minutes' AND {_FAST} AND {_HERE}
+SELECT $__timeGroupAlias(g.time, $__interval), g.kind AS metric,
+       coalesce(sum(w.came), 0) / (max(fleet.expected) * sum(g.quarters)) AS value
+FROM windows g JOIN fleet ON fleet.kind = g.kind LEFT JOIN by_window w ON w.time = g.time AND w.kind = g.kind
 GROUP BY 1, 2 ORDER BY 1"""
+"""Of whole windows that closed surely: quarters, or hours where a point of the panel is an hour or more. From the first window of a kind
+in the range on, a window without any reading of that kind counts as nothing of what was expected."""
 
 
 def completeness(language: Language) -> str:
     """Completeness of the last hour by district and kind, the worst first."""
     return f"""
 WITH arrived AS (
-    SELECT w.series_id, sum(least(w.count, w.expected)) AS came FROM city_view.windows_15m w WHERE {_LAST_HOUR} GROUP BY 1
+    SELECT s.district, s.kind, sum(s.came) AS came FROM city_view.fleet_15m s
+    WHERE {_LAST_HOUR} AND {_HERE} GROUP BY 1, 2
+), wanted AS (
+    SELECT s.district, s.kind, count(DISTINCT s.device) AS devices, sum(4 * {_QUARTERS}) AS expected
+    FROM city_view.series s WHERE {_FAST} AND {_HERE} GROUP BY 1, 2
 )
-SELECT coalesce(nullif(s.district, ''), '-') AS "{word("district", language)}", s.kind AS "{word("kind", language)}",
-       count(DISTINCT s.device) AS "{word("devices", language)}", sum(4 * {_QUARTERS}) AS "{word("expected", language)}",
-       coalesce(sum(a.came), 0) AS "{word("came", language)}",
-       coalesce(sum(a.came), 0) / sum(4 * {_QUARTERS}) AS "{word("completeness", language)}"
-FROM city_view.series s LEFT JOIN arrived a USING (series_id)
-WHERE {_FAST} AND {_HERE}
-GROUP BY 1, 2 ORDER BY 6, 1, 2"""
+SELECT coalesce(nullif(w.district, ''), '-') AS "{word("district", language)}", w.kind AS "{word("kind", language)}",
+       w.devices AS "{word("devices", language)}", w.expected AS "{word("expected", language)}",
+       coalesce(a.came, 0) AS "{word("came", language)}", coalesce(a.came, 0) / w.expected AS "{word("completeness", language)}"
+FROM wanted w LEFT JOIN arrived a USING (district, kind)
+ORDER BY 6, 1, 2"""
 
 
 def stale(language: Language) -> str:
     """Devices that sent nothing for more than three of their intervals, as of now, whatever time range is chosen."""
     return f"""
 SELECT s.device AS "{word("device", language)}", max(s.name) AS "{word("name", language)}", max(s.kind) AS "{word("kind", language)}",
-       coalesce(nullif(max(s.district), ''), '-') AS "{word("district", language)}", max(l.time) AS "{word("newest", language)}",
-       extract(epoch FROM now() - max(l.time))::double precision AS "{word("silent_for", language)}",
+       coalesce(nullif(max(s.district), ''), '-') AS "{word("district", language)}", max(s.time) AS "{word("newest", language)}",
+       extract(epoch FROM now() - max(s.time))::double precision AS "{word("silent_for", language)}",
        min(s.interval_s) AS "{word("interval", language)}"
-FROM city_view.series s
-LEFT JOIN LATERAL (
-    SELECT r.time FROM city_view.readings r WHERE r.series_id = s.series_id AND r.time > now() - interval '7 days'
-    ORDER BY r.time DESC LIMIT 1
-) l ON true
+FROM city_view.newest_readings s
 WHERE {_HERE}
 GROUP BY s.device
-HAVING max(l.time) IS NULL OR max(l.time) < now() - greatest(interval '5 minutes', 3 * min(s.interval_s) * interval '1 second')
-ORDER BY max(l.time) NULLS FIRST LIMIT 500"""
+HAVING max(s.time) IS NULL OR max(s.time) < now() - greatest(interval '5 minutes', 3 * min(s.interval_s) * interval '1 second')
+ORDER BY max(s.time) NULLS FIRST LIMIT 500"""

@@ -20,6 +20,16 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "district": ("District", "Khu vực"),
         "metric": ("Shown on the map", "Hiển thị trên bản đồ"),
         "resolution": ("Window", "Cửa sổ tính"),
+        "resolution_about": (
+            (
+                "The finest window that is read. Where the points of a panel are further apart it reads coarser ones; "
+                "windows of a minute up to three hours."
+            ),
+            (
+                "Cửa sổ nhỏ nhất được đọc. Khi các điểm cách xa hơn, biểu đồ đọc cửa sổ lớn hơn; "
+                "cửa sổ một phút chỉ dùng cho khoảng tối đa ba giờ."
+            ),
+        ),
         "row_now": ("Now", "Hiện tại"),
         "row_map": ("Where", "Vị trí"),
         "row_trends": ("Trends by district", "Diễn biến theo khu vực"),

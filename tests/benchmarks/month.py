@@ -35,7 +35,8 @@ _NEWEST_S = "SELECT extract(epoch FROM max(time))::bigint FROM city.readings"
 
 @dataclass(frozen=True)
 class Month:
-    """A loaded city. `newest`: the end of its last quarter; `loaded_s`, `summed_s`: how long the rows and the fleet's sums took now; `kept`: it was there already."""
+    """A loaded city. `newest`: the end of its last quarter; `loaded_s`, `summed_s`: how long the rows and the fleet's sums took now;
+    `kept`: it was there already."""
 
     place: Place
     newest: datetime
@@ -47,7 +48,8 @@ class Month:
 
     def __str__(self) -> str:
         was = "kept from an earlier run, newest quarters added" if self.kept else "made anew"
-        return f"{self.place.name}: {self.rows:,} rows, {self.disk_bytes / 1e9:.1f} GB, {was} in {self.loaded_s:.0f} s, summed in {self.summed_s:.0f} s"
+        took = f"{was} in {self.loaded_s:.0f} s, summed in {self.summed_s:.0f} s"
+        return f"{self.place.name}: {self.rows:,} rows, {self.disk_bytes / 1e9:.1f} GB, {took}"
 
 
 def this_quarter_s() -> int:

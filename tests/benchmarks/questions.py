@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 import asyncpg
 import httpx
@@ -17,11 +18,11 @@ from tests.ops.grafana import FOLDER, TimeRange, expand_sql, queries
 from tests.ops.test_dashboard_sql import all_chosen
 
 BOARD = "operators-en.json"
-RANGES = (("6 h", 0.25, "1m"), ("24 h", 1.0, "5m"), ("7 d", 7.0, "30m"), ("30 d", 30.0, "2h"))
+RANGES = (("3 h", 0.125, "1m"), ("6 h", 0.25, "1m"), ("24 h", 1.0, "5m"), ("7 d", 7.0, "30m"), ("30 d", 30.0, "2h"))
 """Name, days, and the interval Grafana computes for a panel of half a screen."""
 WINDOWS = ("15m", "1m")
 """The board's own choice of window, and the finest there is."""
-SIZES = {"6 h": "1m", "24 h": "15m", "7 d": "1h", "30 d": "1h"}
+SIZES = {"3 h": "1m", "6 h": "1m", "24 h": "15m", "7 d": "1h", "30 d": "1h"}
 """Windows the page asks for by range."""
 CUT_MS = 15_000
 """statement_timeout of Grafana's role."""
@@ -29,7 +30,7 @@ _BUDGET_S = 60.0
 _SPENT_S = 6.0
 _LEAST = 5
 Milliseconds = dict[str, list[float]]
-Connection = asyncpg.Connection[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ async def statements(connection: Connection, newest: datetime, days: int, folder
         if length_days > days:
             continue
         span = TimeRange(newest - timedelta(days=length_days), newest, interval)
-        for query in queries(BOARD, folder):
-            if query.kind != "sql":
-                continue
+        seen: set[str] = set()
+        for query in (query for query in queries(BOARD, folder) if query.kind == "sql"):
+            title = query.panel if query.panel not in seen else f"{query.panel} (list)"
+            seen.add(query.panel)
             statement = expand_sql(query.text, chosen | {"resolution": window}, span)
-            ranged = f"{query.panel}, {name}" if str(newest.date()) in statement else query.panel
+            ranged = f"{title}, {name}" if newest.isoformat() in statement else title
             key = ranged if window == WINDOWS[0] else f"{ranged}, {window}"
             if statement not in (asked.statement for asked in found.values()):
                 found[key] = Asked(key, statement)

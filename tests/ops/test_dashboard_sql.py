@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -87,10 +88,18 @@ async def all_chosen(connection: Connection, board: str, **others: str) -> Chose
     return chosen | others
 
 
-async def panel_rows(connection: Connection, board: str, title: str, **chosen: str) -> list[asyncpg.Record]:
+async def panel_rows(
+    connection: Connection, board: str, title: str, span: TimeRange | None = None, **chosen: str
+) -> list[asyncpg.Record]:
     """The rows of the only SQL query of a panel."""
     (query,) = [query for query in queries(board) if query.panel == title and query.kind == "sql"]
-    return await connection.fetch(expand_sql(query.text, await all_chosen(connection, board, **chosen), last_day()))
+    statement = expand_sql(query.text, await all_chosen(connection, board, **chosen), span or last_day())
+    return await connection.fetch(statement)
+
+
+def last_hours(hours: float, interval: str) -> TimeRange:
+    now = datetime.now(UTC)
+    return TimeRange(now - timedelta(hours=hours), now, interval)
 
 
 @pytest.mark.parametrize("board", NAMES)
@@ -138,6 +147,58 @@ async def test_traffic_is_vehicles_an_hour_whatever_the_window(city: Connection,
     rows = await panel_rows(city, "operators-en.json", "Traffic", resolution=size)
     full = rows[1:-1]  # the first and last window of the three hours are not whole
     assert [row["value"] for row in full] == pytest.approx([12 * 60] * len(full))
+
+
+@pytest.mark.parametrize(
+    ("span", "size", "step_minutes"),
+    [
+        (last_hours(2, "1m"), "1m", {1}),
+        (last_hours(6, "1m"), "1m", {15}),  # windows of a minute only up to three hours
+        (last_hours(6, "1m"), "15m", {15}),
+        (last_hours(720, "2h"), "15m", {120}),
+        (last_hours(720, "2h"), "1m", {120}),
+    ],
+)
+async def test_a_trend_is_the_same_from_whatever_windows_its_range_reads(
+    city: Connection, span: TimeRange, size: str, step_minutes: set[int]
+) -> None:
+    for title, district, value in (
+        ("Fine dust PM2.5", city_rows.HARBOUR, 30.0),
+        ("Traffic", "Centre", 12 * 60.0),
+        ("Water level, highest", "-", 4.5),
+    ):
+        rows = await panel_rows(city, "operators-en.json", title, span, resolution=size, district=district)
+        middle = rows[1:-1] or rows[:1]  # the first and last window of the three hours are not whole
+        assert [row["value"] for row in middle] == pytest.approx([value] * len(middle), rel=0.1), title
+        steps = {(b["time"] - a["time"]) // timedelta(minutes=1) for a, b in pairwise(rows)}
+        assert steps <= step_minutes or title == "Water level, highest", title  # a reading every five minutes
+
+
+async def test_a_quarter_without_any_reading_of_a_kind_is_not_complete(database: str) -> None:
+    connection = await asyncpg.connect(database, timeout=10)
+    try:
+        await city_rows.fill(connection)
+        await connection.execute(
+            "DELETE FROM city.fleet_15m WHERE kind = 'traffic' AND start IN "
+            "(SELECT DISTINCT start FROM city.fleet_15m WHERE start < now() - interval '1 hour' ORDER BY 1 DESC LIMIT 1)"
+        )
+        rows = await panel_rows(connection, "operators-en.json", "Completeness", last_hours(24, "15m"))
+        traffic = [float(row["value"]) for row in rows if row["metric"] == "traffic"][1:]
+        assert sorted(traffic)[:2] == [0.0, 1.0]
+    finally:
+        await connection.close(timeout=10)
+
+
+@pytest.mark.parametrize("interval", ["15m", "30m", "2h"])
+async def test_completeness_over_time_is_that_of_whole_windows(city: Connection, interval: str) -> None:
+    rows = await panel_rows(city, "operators-en.json", "Completeness", last_hours(24, interval))
+    traffic = [float(row["value"]) for row in rows if row["metric"] == "traffic"]
+    assert traffic
+    assert all(value == 1.0 for value in traffic[1:])  # in the first window the city began
+    noise = [float(row["value"]) for row in rows if row["metric"] == "noise"]
+    assert max(noise) <= 1.0
+    if interval == "15m":
+        assert noise[-1] == 0.5  # of two microphones one is silent
 
 
 async def test_a_district_can_be_chosen_even_with_a_quote_in_its_name(city: Connection) -> None:
