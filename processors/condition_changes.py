@@ -69,16 +69,14 @@ def joined(first: Step, second: Step) -> Step:
     return Step(second.board, first.changes + second.changes, tuple(rows.values()))
 
 
-def retired(old: Board, new: Board, at_us: int) -> tuple[Change, ...]:
-    """Ends of conditions that were active on `old` and whose rule or subject `new` no longer has (rule removed or disabled)."""
-    kept = {
-        (new.rules.rules[rule].rule_id, subject_of(source, subject))
-        for source, panel in new.panels.items()
-        for rule, subject in zip(panel.rule.tolist(), panel.subject.tolist(), strict=True)
-    }
-    gone = [row for row in rows_of(old) if row.active and (row.rule_id, row.subject) not in kept]
+def retired(old: Board, lost: Mapping[str, npt.NDArray[np.intp]], at_us: int) -> tuple[Change, ...]:
+    """Ends of the conditions that were active among the `lost` pairs of `old` (see `condition_board.lost_pairs`)."""
     detail = {"reason": "the rule was removed or disabled, or no longer matches"}
-    return tuple(Change(row.rule_id, row.subject, active=False, at_us=at_us, value=None, detail=detail) for row in gone)
+    return tuple(
+        Change(row.rule_id, row.subject, active=False, at_us=at_us, value=None, detail=detail)
+        for source, pairs in lost.items()
+        for row in rows_of(old, source, pairs[old.panels[source].active[pairs]])
+    )
 
 
 def rfc3339(time_us: int) -> str:

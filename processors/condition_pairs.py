@@ -1,4 +1,5 @@
-"""Which rule watches which series or device, and the state of each such pair, as arrays. Pure; `conditions` judges them.
+"""Which rule watches which series or device, and the state of each such pair, as arrays. Pure; `condition_board` makes them,
+`conditions` judges them.
 
 A board has one panel per source of values ("reading", "1m", ... and "absence"). Boards and panels are never changed in place:
 a step gives a new board, so a transaction that fails leaves the old one standing.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,18 +24,6 @@ ABSENCE: Final = "absence"
 
 Int64Array = npt.NDArray[np.int64]
 IndexArray = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedSeries:
-    """One series as rules see it. `interval_s`: expected seconds between its readings; `last_time_us`: its newest reading."""
-
-    series_id: int
-    device_id: int
-    device: str
-    metric: str
-    interval_s: int
-    last_time_us: int = NONE_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,29 +122,6 @@ def compile_rules(rules: Iterable[Rule]) -> CompiledRules:
     )
 
 
-def board_of(rules: CompiledRules, series: Iterable[WatchedSeries], rows: Iterable[ConditionRow] = ()) -> Board:
-    """A board over all `series` of a partition, its state taken from `rows` of city.conditions; rows of other pairs are left out.
-
-    Used at take-over, when series appear (with `rows_of(board)` of the old one) and when rules change.
-    """
-    thresholds: dict[str, list[tuple[int, int]]] = {}
-    absences: dict[tuple[int, int], list[WatchedSeries]] = {}
-    for one in series:
-        for position in (*rules.by_metric.get(one.metric, ()), *rules.by_metric.get(None, ())):
-            if not rules.patterns[position].match(one.device):
-                continue
-            rule = rules.rules[position]
-            if rule.kind == "absence":
-                absences.setdefault((one.device_id, position), []).append(one)
-            else:
-                thresholds.setdefault(rule.source, []).append((one.series_id, position))
-    state = {(row.rule_id, row.subject): row for row in rows}
-    panels = {source: _threshold_panel(rules, sorted(pairs), state) for source, pairs in sorted(thresholds.items())}
-    if absences:
-        panels[ABSENCE] = _absence_panel(rules, dict(sorted(absences.items())), state)
-    return Board(rules, panels)
-
-
 def subject_of(source: str, subject: int) -> str:
     """The `subject` column: 'series:<series_id>', for absence 'device:<device_id>'."""
     return f"device:{subject}" if source == ABSENCE else f"series:{subject}"
@@ -182,72 +148,5 @@ def rows_of(board: Board, source: str | None = None, pairs: IndexArray | None = 
     ]
 
 
-def _threshold_panel(
-    rules: CompiledRules, pairs: Sequence[tuple[int, int]], state: Mapping[tuple[str, str], ConditionRow]
-) -> Panel:
-    subject = np.array([series_id for series_id, _ in pairs], np.int32)
-    rule = np.array([position for _, position in pairs], np.intp)
-    patience = np.array([rules.rules[position].for_s * 1_000_000 for position in rule], np.int64)
-    fresh = _fresh(subject, np.arange(len(pairs)), rule, subject, patience)
-    return _restored(rules, "", fresh, state)
-
-
-def _absence_panel(
-    rules: CompiledRules,
-    pairs: Mapping[tuple[int, int], Sequence[WatchedSeries]],
-    state: Mapping[tuple[str, str], ConditionRow],
-) -> Panel:
-    subject = np.array([device_id for device_id, _ in pairs], np.int32)
-    rule = np.array([position for _, position in pairs], np.intp)
-    # a device's expected interval is that of its most frequent metric
-    interval = np.array([min(one.interval_s for one in watched) for watched in pairs.values()], np.float64)
-    missed = np.array([rules.rules[position].missed_intervals for position in rule], np.float64)
-    keys = np.array([one.series_id for watched in pairs.values() for one in watched], np.int32)
-    pair = np.repeat(np.arange(len(pairs)), [len(watched) for watched in pairs.values()])
-    by_key = np.lexsort((pair, keys))
-    fresh = _fresh(keys[by_key], pair[by_key], rule, subject, np.round(interval * missed * 1e6).astype(np.int64))
-    panel = _restored(rules, ABSENCE, fresh, state)
-    newest = np.array([max(one.last_time_us for one in watched) for watched in pairs.values()], np.int64)
-    return replace(panel, value_time_us=np.maximum(panel.value_time_us, newest))
-
-
-def _fresh(
-    key: npt.NDArray[np.int32], pair: IndexArray, rule: IndexArray, subject: npt.NDArray[np.int32], patience: Int64Array
-) -> Panel:
-    p = len(rule)
-    nowhen = np.full(p, NONE_US, np.int64)
-    return Panel(
-        key=key,
-        pair=pair,
-        rule=rule,
-        subject=subject,
-        patience_us=patience,
-        active=np.zeros(p, np.bool_),
-        pending_us=nowhen,
-        since_us=nowhen.copy(),
-        value=np.full(p, np.nan),
-        value_time_us=nowhen.copy(),
-    )
-
-
-def _restored(rules: CompiledRules, source: str, panel: Panel, state: Mapping[tuple[str, str], ConditionRow]) -> Panel:
-    if not state:
-        return panel
-    for at, (position, subject) in enumerate(zip(panel.rule.tolist(), panel.subject.tolist(), strict=True)):
-        row = state.get((rules.rules[position].rule_id, subject_of(source, subject)))
-        if row is None:
-            continue
-        panel.active[at] = row.active
-        panel.pending_us[at] = _stored(row.pending_since_us)
-        panel.since_us[at] = _stored(row.since_us)
-        panel.value[at] = np.nan if row.value is None else row.value
-        panel.value_time_us[at] = _stored(row.value_time_us)
-    return panel
-
-
 def _time(time_us: np.int64) -> int | None:
     return None if time_us == NONE_US else int(time_us)
-
-
-def _stored(time_us: int | None) -> int:
-    return NONE_US if time_us is None else time_us

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -11,17 +11,9 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
+from processors.condition_board import WatchedSeries, board_of, lost_pairs
 from processors.condition_changes import Step, joined, retired
-from processors.condition_pairs import (
-    NONE_US,
-    Board,
-    CompiledRules,
-    ConditionRow,
-    WatchedSeries,
-    board_of,
-    compile_rules,
-    rows_of,
-)
+from processors.condition_pairs import NONE_US, Board, CompiledRules, ConditionRow, compile_rules, rows_of
 from processors.conditions import advance, judge_readings, judge_windows
 from processors.conditions_store import (
     forget_conditions,
@@ -40,6 +32,7 @@ from processors.windows import OpenReadings
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _REFRESH_US = 1_000_000
+_METRIC_NAMES = tuple(metric.name for metric in METRIC_LIST)
 
 
 class Judge:
@@ -74,11 +67,11 @@ class Judge:
         await self._load_rules()
         ended = 0
         for number, old in list(self._boards.items()):
-            new = self._board(number, rows_of(old))
-            watermark_us = watermarks.get(number)
-            changes = retired(old, new, now_us if watermark_us is None else watermark_us)
-            kept = {(row.rule_id, row.subject) for row in rows_of(new)}
-            await forget_conditions(self._connection, {(row.rule_id, row.subject) for row in rows_of(old)} - kept)
+            new = self._board(number, before=old)
+            watermark_us, lost = watermarks.get(number), lost_pairs(old, new)
+            changes = retired(old, lost, now_us if watermark_us is None else watermark_us)
+            gone = [row for source, pairs in lost.items() for row in rows_of(old, source, pairs)]
+            await forget_conditions(self._connection, {(row.rule_id, row.subject) for row in gone})
             await write_changes(self._connection, changes)
             self._boards[number] = new
             ended += len(changes)
@@ -91,7 +84,7 @@ class Judge:
         if not self._rules.rules:
             return 0
         if self._known.get(number) != self._count(number):
-            self._boards[number] = self._board(number, rows_of(self._boards[number]))
+            self._boards[number] = self._board(number, before=self._boards[number])
         step = await asyncio.to_thread(self._step, number, readings, closed, watermark_us)
         self._boards[number] = step.board
         await write_conditions(self._connection, number, step.rows)
@@ -122,28 +115,19 @@ class Judge:
     def _count(self, number: int) -> int:
         return int((self._table.column("partition") == number).sum())
 
-    def _board(self, number: int, rows: list[ConditionRow]) -> Board:
+    def _board(self, number: int, rows: Sequence[ConditionRow] = (), before: Board | None = None) -> Board:
         self._known[number] = self._count(number)
-        if not self._rules.rules:
-            return board_of(self._rules, ())
-        mine = np.flatnonzero(self._table.column("partition") == number)
+        mine = np.flatnonzero(self._table.column("partition") == number if self._rules.rules else [])
         column = self._table.column
         last_us = column("last_time_us")[mine]
-        return board_of(
-            self._rules,
-            [
-                WatchedSeries(
-                    series_id, device_id, self._table.device_names[device], METRIC_LIST[metric].name, interval_s, last
-                )
-                for series_id, device_id, device, metric, interval_s, last in zip(
-                    column("series_id")[mine].tolist(),
-                    column("device_id")[mine].tolist(),
-                    column("device")[mine].tolist(),
-                    column("metric")[mine].tolist(),
-                    column("interval_s")[mine].tolist(),
-                    np.where(last_us > 0, last_us, NONE_US).tolist(),
-                    strict=True,
-                )
-            ],
-            rows,
+        series = WatchedSeries(
+            series_id=column("series_id")[mine],
+            device_id=column("device_id")[mine],
+            device=column("device")[mine],
+            metric=column("metric")[mine],
+            interval_s=column("interval_s")[mine],
+            last_time_us=np.where(last_us > 0, last_us, NONE_US),
+            device_names=self._table.device_names,
+            metric_names=_METRIC_NAMES,
         )
+        return board_of(self._rules, series, rows, before)

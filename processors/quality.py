@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +52,9 @@ SO2 and CO are off because clean air leaves them at the detection limit in coars
 
 @dataclass(frozen=True, slots=True)
 class StuckLimits:
-    """Limits per local series: min_count int32[m] (0: off), min_duration_us int64[m], the plausible range low, high float64[m].
+    """Limits of m kinds: min_count int32[m] (0: off), min_duration_us int64[m], the plausible range low, high float64[m].
 
+    `kind` is the kind of each local series; None where each has its own. A row for each series instead was gathered anew every batch.
     A value at an end of its plausible range is at rest, not stuck: no wind, 100 % humidity, no rain.
     """
 
@@ -60,6 +62,11 @@ class StuckLimits:
     min_duration_us: Int64Array
     low: FloatArray
     high: FloatArray
+    kind: npt.NDArray[np.integer[Any]] | None = None
+
+    def kinds_of(self, series: npt.NDArray[np.intp]) -> npt.NDArray[np.integer[Any]]:
+        """The kind of each of `series`."""
+        return series if self.kind is None else self.kind[series]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,10 @@ class StuckRuns:
         return cls(np.full(m, np.nan), np.full(m, _NEVER), np.zeros(m, np.int32), np.full(m, _NEVER))
 
     def extended(self, m: int) -> StuckRuns:
-        """The same for m >= len series: new series appeared."""
+        """The same for m >= len series: new series appeared. Grows by a quarter at least, so that few of many calls copy."""
+        if m <= len(self.value):
+            return self
+        m = max(m, len(self.value) * 5 // 4)
         more = StuckRuns.none(m - len(self.value))
         return StuckRuns(
             np.concatenate((self.value, more.value)),
@@ -103,7 +113,7 @@ class Judged:
 
 
 def limits_of(metrics: Iterable[str], limits: Mapping[str, StuckLimit] = DEFAULT_LIMITS) -> StuckLimits:
-    """Limits of local series by their metric names; counters and 0/1 metrics are off whatever `limits` says."""
+    """Limits by metric names; counters and 0/1 metrics are off whatever `limits` says."""
     chosen = [(name, METRICS.get(name)) for name in metrics]
     judged = []
     for name, metric in chosen:
@@ -143,9 +153,10 @@ def judge_stuck(
     since[resumed], carried[resumed] = runs.since_us[series[goes_on]], runs.count[series[goes_on]]
     since = np.repeat(since, lengths)
     count = np.arange(1, n + 1) + np.repeat(carried - start, lengths)
-    stuck = (limits.min_count[series] > 0) & (count >= limits.min_count[series])
-    stuck &= times - since >= limits.min_duration_us[series]
-    stuck &= (value > limits.low[series]) & (value < limits.high[series])
+    kind = limits.kinds_of(series)
+    stuck = (limits.min_count[kind] > 0) & (count >= limits.min_count[kind])
+    stuck &= times - since >= limits.min_duration_us[kind]
+    stuck &= (value > limits.low[kind]) & (value < limits.high[kind])
     flags[at[stuck]] = int(Flag.STUCK)
     last = first + run_lengths(first, n) - 1
     return Judged(flags, series[last], StuckRuns(value[last], since[last], count[last].astype(np.int32), times[last]))

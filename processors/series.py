@@ -19,7 +19,7 @@ from ingest.contract.topics import partition_of
 from processors.kernels.windows_of import SeriesMeta
 
 METRIC_LIST: Final[tuple[Metric, ...]] = tuple(METRICS.values())
-_METRIC_INDEX: Final = {metric.name: index for index, metric in enumerate(METRIC_LIST)}
+METRIC_CODES: Final[dict[str, int]] = {metric.name: index for index, metric in enumerate(METRIC_LIST)}
 WRONG_PARTITION: Final = -1
 UNKNOWN_METRIC: Final = -2
 BAD_DEVICE: Final = -3
@@ -27,17 +27,22 @@ NEVER_US: Final = -(1 << 62)
 """Earlier than any reading."""
 
 
+_EMPTY: Final = {"previous_time_us": NEVER_US, "last_time_us": NEVER_US, "previous_value": np.nan}
+"""What a series has in a column at first, where that is not 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class KnownSeries:
-    """A row of city.series joined with its device."""
+    """n distinct rows of city.series as columns. `device_code` indexes `devices`; `metric` indexes `METRIC_LIST`, -1: not in it."""
 
-    series_id: int
-    device_id: int
-    device: str
-    metric: str
-    mean_kind: int
-    interval_s: int
-    partition: int
+    devices: Sequence[str]
+    device_code: npt.NDArray[np.int32]
+    series_id: npt.NDArray[np.int32]
+    device_id: npt.NDArray[np.int32]
+    metric: npt.NDArray[np.int16]
+    mean_kind: npt.NDArray[np.int8]
+    interval_s: npt.NDArray[np.int32]
+    partition: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class NewSeries:
 
 
 class SeriesTable:
-    """Interns (device, metric). A local series index stays valid for the life of the table; arrays grow by doubling.
+    """Interns (device, metric). A local series index stays valid for the life of the table; arrays grow by a quarter.
 
     Not thread safe: one batch at a time resolves names.
     """
@@ -74,10 +79,12 @@ class SeriesTable:
             "metric": np.zeros(64, np.int16),
             "partition": np.zeros(64, np.int32),
             "loaded": np.zeros(64, np.bool_),
-            "previous_time_us": np.full(64, NEVER_US, np.int64),
-            "previous_value": np.full(64, np.nan),
-            "last_time_us": np.full(64, NEVER_US, np.int64),
+            "previous_time_us": np.zeros(64, np.int64),
+            "previous_value": np.zeros(64),
+            "last_time_us": np.zeros(64, np.int64),
         }
+        for name, value in _EMPTY.items():
+            self._columns[name][:] = value
 
     def __len__(self) -> int:
         return self._size
@@ -104,8 +111,8 @@ class SeriesTable:
         """Local series index of each of n readings given by codes into two name lists; negative: why it has none."""
         if len(device_codes) == 0:
             return np.empty(0, np.int32)
-        device = np.fromiter((self._device(name) for name in devices), np.int32, len(devices))[device_codes]
-        metric = np.fromiter((_METRIC_INDEX.get(name, -1) for name in metrics), np.int32, len(metrics))[metric_codes]
+        device = self._devices(devices)[device_codes]
+        metric = np.fromiter((METRIC_CODES.get(name, -1) for name in metrics), np.int32, len(metrics))[metric_codes]
         if (device >= 0).all() and (metric >= 0).all() and (self._device_partition[device] == partition).all():
             return self._pair(device, metric, partition)
         series = np.full(len(device), WRONG_PARTITION, np.int32)
@@ -129,36 +136,44 @@ class SeriesTable:
             for index in waiting
         ]
 
-    def learn(self, known: Sequence[KnownSeries], *, fresh: bool) -> None:
+    def learn(self, known: KnownSeries, *, fresh: bool) -> None:
         """Take rows of the database in. `fresh`: the rows were created just now, so there is nothing stored to be read for them."""
-        for row in known:
-            device = self._device(row.device)
-            metric = _METRIC_INDEX.get(row.metric)
-            if device < 0 or metric is None:
-                continue  # written by another version or by hand: no reading can name it here
-            index = int(self._pairs[device, metric])
-            if index < 0:
-                index = self._add(device, metric, row.partition)
-            self._columns["series_id"][index] = row.series_id
-            self._index_id(row.series_id, index)
-            self._columns["device_id"][index] = row.device_id
-            self._columns["mean_kind"][index] = row.mean_kind
-            self._columns["interval_s"][index] = row.interval_s
-            if fresh:
-                self._columns["loaded"][index] = True
-        self._waiting = [index for index in self._waiting if self._columns["series_id"][index] == 0]
+        # a metric this version does not know was written by another one or by hand, and so was a device: no reading can name it here
+        device = np.fromiter(map(self._device, known.devices), np.int32, len(known.devices))[known.device_code]
+        usable = np.flatnonzero((device >= 0) & (known.metric >= 0))
+        device, metric = device[usable], known.metric[usable]
+        index = self._pairs[device, metric]
+        new = np.flatnonzero(index < 0)
+        index[new] = self._add(device[new], metric[new], known.partition[usable][new])
+        series_id = known.series_id[usable]
+        self._index_ids(series_id, index)
+        for name in ("series_id", "device_id", "mean_kind", "interval_s"):
+            self._columns[name][index] = getattr(known, name)[usable]
+        if fresh:
+            self._columns["loaded"][index] = True
+        if self._waiting:
+            self._waiting = [at for at in self._waiting if self._columns["series_id"][at] == 0]
 
     def index_of(self, series_id: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """Local index of series by their database id; all must be known."""
         return self._by_id[series_id]
 
-    def _index_id(self, series_id: int, index: int) -> None:
+    def _index_ids(self, series_id: npt.NDArray[np.int32], index: npt.NDArray[np.int32]) -> None:
         # ids are dense (an identity column), so an array is the smallest map
-        if series_id >= len(self._by_id):
-            grown = np.full(max(2 * len(self._by_id), series_id + 1), -1, np.int32)
+        most = int(series_id.max(initial=0))
+        if most >= len(self._by_id):
+            grown = np.full(max(len(self._by_id) * 5 // 4, most + 1), -1, np.int32)
             grown[: len(self._by_id)] = self._by_id
             self._by_id = grown
         self._by_id[series_id] = index
+
+    def _devices(self, names: Sequence[str]) -> npt.NDArray[np.int32]:
+        """Device index of each name, -1 where it is no name."""
+        try:
+            # no Python step a name where all are known: single readings come with nearly a name each
+            return np.fromiter(map(self._device_index.__getitem__, names), np.int32, len(names))
+        except KeyError:
+            return np.fromiter(map(self._device, names), np.int32, len(names))
 
     def _device(self, name: str) -> int:
         index = self._device_index.get(name)
@@ -168,8 +183,9 @@ class SeriesTable:
             return -1
         index = len(self.device_names)
         if index == len(self._pairs):
-            self._pairs = np.concatenate([self._pairs, np.full_like(self._pairs, -1)])
-            self._device_partition = np.concatenate([self._device_partition, self._device_partition])
+            more = max(64, index // 4)
+            self._pairs = np.concatenate([self._pairs, np.full((more, len(METRIC_LIST)), -1, np.int32)])
+            self._device_partition = np.concatenate([self._device_partition, np.zeros(more, np.int32)])
         self._device_index[name] = index
         self.device_names.append(name)
         self._device_partition[index] = partition_of(name, self._partitions)
@@ -182,22 +198,26 @@ class SeriesTable:
         unknown = series < 0
         if not unknown.any():
             return series
-        for key in np.unique(device[unknown].astype(np.int64) * len(METRIC_LIST) + metric[unknown]):
-            self._waiting.append(self._add(*divmod(int(key), len(METRIC_LIST)), partition))
+        device_of, metric_of = np.divmod(
+            np.unique(device[unknown].astype(np.int64) * len(METRIC_LIST) + metric[unknown]), len(METRIC_LIST)
+        )
+        self._waiting += self._add(device_of, metric_of, np.full(len(device_of), partition, np.int32)).tolist()
         return self._pairs[device, metric]
 
-    def _add(self, device: int, metric: int, partition: int) -> int:
-        index = self._size
-        if index == len(self._columns["series_id"]):
+    def _add(
+        self, device: npt.NDArray[Any], metric: npt.NDArray[Any], partition: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.int32]:
+        """Give distinct new pairs the next indices."""
+        index = np.arange(self._size, self._size + len(device), dtype=np.int32)
+        self._size += len(device)
+        if self._size > (room := len(self._columns["series_id"])):
+            # by a quarter and not by doubling: of a million series the unused half would be 50 MB
             for name, column in self._columns.items():
-                grown = np.concatenate([column, column])
-                grown[index:] = {"previous_time_us": NEVER_US, "last_time_us": NEVER_US, "previous_value": np.nan}.get(
-                    name, 0
-                )
+                grown = np.zeros(max(room * 5 // 4, self._size), column.dtype)
+                grown[:room] = column
+                grown[room:] = _EMPTY.get(name, 0)
                 self._columns[name] = grown
-        self._size += 1
-        self._columns["device"][index] = device
-        self._columns["metric"][index] = metric
-        self._columns["partition"][index] = partition
+        for name, values in (("device", device), ("metric", metric), ("partition", partition)):
+            self._columns[name][index] = values
         self._pairs[device, metric] = index
         return index

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -28,12 +30,13 @@ class StuckWatch:
         self._runs = self._runs.extended(len(self._table))
         limits = self._limits()
         last_us = self._table.column("last_time_us")[series]
-        wanted = (limits.min_count[series] > 0) & (last_us > 0)
+        wanted = (limits.min_count[limits.kinds_of(series)] > 0) & (last_us > 0)
         series, last_us = series[wanted], last_us[wanted]
         if len(series) == 0:
             return
         interval_us = self._table.column("interval_s")[series].astype(np.int64) * 1_000_000
-        back_us = np.maximum(limits.min_duration_us[series], 2 * limits.min_count[series] * interval_us)
+        kind = limits.kinds_of(series)
+        back_us = np.maximum(limits.min_duration_us[kind], 2 * limits.min_count[kind] * interval_us)
         ids = self._table.column("series_id")[series].tolist()
         stored = await store.fetch_readings(ids, (last_us - back_us).tolist(), (last_us + 1).tolist())
         order = sort_by_series_and_time(stored.series, stored.time_us)
@@ -47,6 +50,4 @@ class StuckWatch:
         return judged.flags
 
     def _limits(self) -> StuckLimits:
-        metric = self._table.column("metric")
-        by = self._by_metric
-        return StuckLimits(by.min_count[metric], by.min_duration_us[metric], by.low[metric], by.high[metric])
+        return replace(self._by_metric, kind=self._table.column("metric"))

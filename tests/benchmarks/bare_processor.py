@@ -21,10 +21,11 @@ from processors.ledger import LedgerKey
 from processors.partition_clock import PartitionClock
 from processors.pgcopy import readings_copy, windows_copy
 from processors.rollup import write_closing
-from processors.series import KnownSeries, SeriesTable
+from processors.series import SeriesTable
 from processors.stuck_watch import StuckWatch
 from processors.windows import OpenReadings, PartitionWindows
 from tests.processors.gateway import PARTITIONS, Record
+from tests.processors.known import Row, known
 from tests.processors.memory_store import MemoryStore
 
 FUTURE_US = 300_000_000
@@ -126,11 +127,6 @@ class BareProcessor:
         """Ids as the database would give them."""
         waiting = self._table.take_waiting()
         if waiting:
-            self._table.learn(
-                [
-                    KnownSeries(new.index + 1, new.index, new.device, new.metric.name, 0, 10, new.partition)
-                    for new in waiting
-                ],
-                fresh=True,
-            )
+            rows = (Row(new.index + 1, new.index, new.device, new.metric.name, 0, 10, new.partition) for new in waiting)
+            self._table.learn(known(*rows), fresh=True)
             await self._stuck.remember(self._store, np.array([new.index for new in waiting], np.intp))

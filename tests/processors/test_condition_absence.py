@@ -8,10 +8,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processors.condition_board import board_of
 from processors.condition_changes import Change, Step, joined
-from processors.condition_pairs import Board, WatchedSeries, board_of, compile_rules
+from processors.condition_pairs import Board, compile_rules
 from processors.conditions import advance, judge_readings
 from processors.contract.rules import Rule
+from tests.processors.watched import One, columns_of
 
 S = 1_000_000
 SILENT = Rule(rule_id="silent", kind="absence", missed_intervals=3, title_en="silent", title_vi="im lặng")
@@ -20,11 +22,11 @@ SILENT = Rule(rule_id="silent", kind="absence", missed_intervals=3, title_en="si
 def board(rule: Rule = SILENT, *, last_s: int | None = None) -> Board:
     newest = {} if last_s is None else {"last_time_us": last_s * S}
     series = [
-        WatchedSeries(1, 7, "a", "air_temperature", 60, **newest),
-        WatchedSeries(2, 7, "a", "battery_level", 3600),
-        WatchedSeries(3, 8, "b", "air_temperature", 60),
+        One(1, 7, "a", "air_temperature", 60, **newest),
+        One(2, 7, "a", "battery_level", 3600),
+        One(3, 8, "b", "air_temperature", 60),
     ]
-    return board_of(compile_rules([rule]), series)
+    return board_of(compile_rules([rule]), columns_of(series))
 
 
 def hear(on: Board, times_s: list[int], *, watermark_s: int | None = None, series_id: int = 1) -> Step:
@@ -86,8 +88,8 @@ def test_a_device_that_never_sent_is_not_absent_and_a_new_owner_knows_when_it_la
 
 def test_a_new_owner_goes_on_from_the_stored_rows() -> None:
     gone = advance(hear(board(), [0]).board, 600 * S)
-    series = [WatchedSeries(1, 7, "a", "air_temperature", 60, last_time_us=0)]
-    taken_over = board_of(gone.board.rules, series, gone.rows)
+    series = [One(1, 7, "a", "air_temperature", 60, last_time_us=0)]
+    taken_over = board_of(gone.board.rules, columns_of(series), gone.rows)
     assert advance(taken_over, 700 * S).changes == ()
     assert story(hear(taken_over, [700]).changes) == [(False, 700, 700.0)]
 

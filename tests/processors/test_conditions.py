@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.contract.sensor_kinds import Mean
+from processors.condition_board import board_of, lost_pairs
 from processors.condition_changes import Change, Step, joined, retired
-from processors.condition_pairs import Board, WatchedSeries, board_of, compile_rules, rows_of
+from processors.condition_pairs import Board, compile_rules, rows_of
 from processors.conditions import advance, judge_readings, judge_windows
 from processors.contract.rules import Rule
 from tests.kernels.window_cases import Readings, meta_of
+from tests.processors.watched import One, columns_of
 
 S = 1_000_000
 
@@ -28,12 +30,12 @@ def rule(rule_id: str = "hot", **given_values: object) -> Rule:
     return Rule.model_validate({"rule_id": rule_id, **values, **given_values})
 
 
-def watched(series_id: int, device: str = "", metric: str = "air_temperature") -> WatchedSeries:
-    return WatchedSeries(series_id, 10 + series_id, device or f"d{series_id}", metric, 60)
+def watched(series_id: int, device: str = "", metric: str = "air_temperature") -> One:
+    return One(series_id, 10 + series_id, device or f"d{series_id}", metric, 60)
 
 
-def board(*rules: Rule, series: tuple[WatchedSeries, ...] = (watched(1),)) -> Board:
-    return board_of(compile_rules(rules), series)
+def board(*rules: Rule, series: tuple[One, ...] = (watched(1),)) -> Board:
+    return board_of(compile_rules(rules), columns_of(series))
 
 
 def readings(on: Board, values: list[float], *, from_s: int = 0, step_s: int = 60, series_id: int = 1) -> Step:
@@ -148,7 +150,7 @@ def test_a_new_owner_goes_on_from_the_stored_rows(after: int) -> None:
     on = board(rule(clear_at=28.0, for_s=60))
     whole = readings(on, values)
     first = readings(on, values[:after])
-    taken_over = board_of(on.rules, [watched(1)], first.rows)
+    taken_over = board_of(on.rules, columns_of([watched(1)]), first.rows)
     second = readings(taken_over, values[after:], from_s=60 * after)
     assert first.changes + second.changes == whole.changes
     assert len(whole.changes) == 4
@@ -157,17 +159,41 @@ def test_a_new_owner_goes_on_from_the_stored_rows(after: int) -> None:
 def test_state_survives_new_series_and_new_rules() -> None:
     first = readings(board(rule(for_s=120)), [31.0, 32.0])
     rules = compile_rules([rule(for_s=120), rule("other", metric="pm10")])
-    wider = board_of(rules, [watched(2), watched(1)], rows_of(first.board))
+    wider = board_of(rules, columns_of([watched(2), watched(1)]), before=first.board)
     assert story(readings(wider, [33.0], from_s=120).changes) == [(True, 120, 33.0)]
 
 
 def test_a_condition_whose_rule_goes_away_ends() -> None:
     raised = readings(board(rule(), rule("kept")), [31.0]).board
-    left = board_of(compile_rules([rule("kept")]), [watched(1)], rows_of(raised))
-    assert [(change.rule_id, change.active, change.at_us) for change in retired(raised, left, 99)] == [
-        ("hot", False, 99)
-    ]
-    assert retired(raised, raised, 99) == ()
+    left = board_of(compile_rules([rule("kept")]), columns_of([watched(1)]), before=raised)
+    ended = retired(raised, lost_pairs(raised, left), 99)
+    assert [(change.rule_id, change.active, change.at_us) for change in ended] == [("hot", False, 99)]
+    assert retired(raised, lost_pairs(raised, raised), 99) == ()
+    assert [(row.rule_id, row.active) for row in rows_of(left)] == [("kept", True)]
+
+
+def test_a_series_that_no_pattern_fits_any_more_loses_its_state_and_the_others_keep_theirs() -> None:
+    both = (watched(1, "lamp-1"), watched(2, "park-1"))
+    raised = readings(readings(board(rule(), series=both), [31.0]).board, [32.0], series_id=2).board
+    lamps = board_of(compile_rules([rule(device_glob="lamp-*")]), columns_of(both), before=raised)
+    assert [row.subject for row in rows_of(lamps)] == ["series:1"]
+    lost = lost_pairs(raised, lamps)
+    assert [row.subject for source, pairs in lost.items() for row in rows_of(raised, source, pairs)] == ["series:2"]
+
+
+def test_a_rule_that_looks_at_windows_from_now_on_keeps_its_state() -> None:
+    raised = readings(board(rule()), [31.0]).board
+    moved = board_of(compile_rules([rule(source="1m", column="mean")]), columns_of([watched(1)]), before=raised)
+    assert [(row.subject, row.active) for row in rows_of(moved, "1m", np.arange(1))] == [("series:1", True)]
+    assert minutes(moved, [10.0], from_s=60).changes[0].active is False
+
+
+def test_stored_rows_of_other_subjects_and_rules_are_left_out() -> None:
+    stored = readings(board(rule(), rule("gone"), series=(watched(1), watched(2))), [31.0]).rows
+    odd = [replace(row, subject=subject) for row in stored for subject in ("device:1", "series:x", "series:999")]
+    taken_over = board_of(compile_rules([rule()]), columns_of([watched(1)]), [*odd, *stored])
+    assert [(row.rule_id, row.subject) for row in rows_of(taken_over)] == [("hot", "series:1")]
+    assert rows_of(board_of(compile_rules([rule()]), columns_of([watched(1)]), odd)) == []
 
 
 def test_a_failed_call_leaves_the_board_as_it_was() -> None:

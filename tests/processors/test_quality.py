@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -48,6 +49,21 @@ def test_a_value_at_the_end_of_its_range_is_at_rest() -> None:
     assert not any(flags_of([100.0] * 9, metric="relative_humidity"))
     assert not any(flags_of([0.0] * 9, metric="wind_speed"))
     assert any(flags_of([99.0] * 9, metric="relative_humidity"))
+
+
+def test_series_of_a_kind_share_its_limits() -> None:
+    by_kind = replace(limits_of(["battery_level", "air_temperature"], FAST), kind=np.array([1, 0, 1], np.int16))
+    series, time_us = np.repeat(np.arange(3, dtype=np.int32), 3), np.tile(np.arange(3) * MINUTE, 3)
+    judged = judge_stuck(by_kind, StuckRuns.none(3), series, time_us, np.full(9, 5.0))
+    assert [bool(flag) for flag in judged.flags] == [False, False, True, False, False, False, False, False, True]
+
+
+def test_runs_grow_with_room_and_keep_what_they_hold() -> None:
+    runs = StuckRuns.none(100)
+    runs.count[7] = 3
+    wider = runs.extended(101)
+    assert (len(wider.value), wider.count[7], wider.count[124]) == (125, 3, 0)
+    assert wider.extended(125) is wider
 
 
 def test_runs_go_on_over_calls_and_only_what_is_applied_counts() -> None:

@@ -23,8 +23,9 @@ from processors.contract.tables import WINDOW_TABLES
 from processors.ownership import rebuild_windows
 from processors.revision import Revision
 from processors.rollup import write_closing
-from processors.series import METRIC_LIST, NEVER_US, KnownSeries, SeriesTable
+from processors.series import METRIC_LIST, NEVER_US, SeriesTable
 from processors.windows import OpenReadings, PartitionWindows
+from tests.processors.known import Row, known
 from tests.processors.memory_store import MemoryStore
 from tests.processors.reference import reference_windows
 
@@ -50,12 +51,12 @@ class Partition:
         """A new owner: knows nothing but what is stored."""
         number = partition_of(DEVICE, 1)
         table = SeriesTable(1)
-        known = [
-            KnownSeries(position + 1, 1, DEVICE, name, int(METRICS[name].mean), 60, number)
+        rows = [
+            Row(position + 1, 1, DEVICE, name, int(METRICS[name].mean), 60, number)
             for position, name in enumerate(METRIC_NAMES)
         ]
-        table.learn(known, fresh=False)
-        series = np.arange(len(known))
+        table.learn(known(*rows), fresh=False)
+        series = np.arange(len(rows))
         for index in series:
             found = store.newest_before(int(index) + 1, NEVER_US if closed_until_us is None else closed_until_us)
             if found is not None:
