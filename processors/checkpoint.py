@@ -6,9 +6,8 @@ unknown, and only a fresh claim tells where the cursors stand. Nothing is ever r
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
@@ -28,15 +27,16 @@ from processors.frame_sequence import FrameSequence
 from processors.judge import Judge
 from processors.ledger import LedgerKey, stored_days
 from processors.ledger_store import load_sequences, write_ledger, write_letters, write_statements, write_stored_days
+from processors.off_loop import off_loop
 from processors.ownership import Owned
 from processors.revision import Revision
-from processors.rollup import write_closing
+from processors.rollup import write_closings
 from processors.series import METRIC_LIST, NEVER_US, SeriesTable
 from processors.series_store import create_waiting, load_stored_ends
 from processors.stuck_watch import StuckWatch
 from processors.timescale_sink import Outcome, StoredReadings, store_readings
 from processors.window_store import WindowStore
-from processors.windows import OpenReadings, PartitionWindows, no_readings
+from processors.windows import Closing, OpenReadings, PartitionWindows, no_readings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _SET_HERE = int(Flag.LATE | Flag.STUCK)
@@ -103,13 +103,14 @@ class Checkpoint:
         done = Committed()
         batch = await self._account(frames, done)
         done.batch = batch
-        columns, refused = await asyncio.to_thread(
-            to_columns, batch.fresh, self._table, now_us=now_us, future_limit_us=self._future_limit_us
+        size = sum(len(frame.columns) for _, frame in batch.fresh)
+        columns, refused = await off_loop(
+            size, to_columns, batch.fresh, self._table, now_us=now_us, future_limit_us=self._future_limit_us
         )
         await create_waiting(self._connection, self._table)
         refuse(batch, refused)
         columns = await self._flagged(columns)
-        ready = await asyncio.to_thread(sort_distinct, batch, columns)
+        ready = await off_loop(size, sort_distinct, batch, columns)
         async with self._connection.transaction():
             await self._move_cursors(frames, done)
             new = await self._store(batch, ready, done)
@@ -215,7 +216,7 @@ class Checkpoint:
         unread = series[~self._table.column("loaded")[series]]
         await self._load_ends(unread)
         await self._stuck.remember(self._rows, unread)
-        stuck = await asyncio.to_thread(self._stuck.flags, columns)
+        stuck = await off_loop(len(columns), self._stuck.flags, columns)
         return replace(columns, flags=(columns.flags & ~_SET_HERE) | stuck)
 
     async def _store(self, batch: Batch, ready: Sorted, done: Committed) -> Sorted:
@@ -297,18 +298,23 @@ class Checkpoint:
                 clock.observe(of_partition, append_us=span.last_append_ms * 1000, now_us=now_us)
 
     async def _close_and_judge(self, partitions: Iterable[Partition], new: Sorted | None, done: Committed) -> None:
+        due = {number: (windows, until_us) for number, windows, until_us in self._clocked(partitions)}
+        closings = await off_loop(
+            sum(windows.size_of_close(until_us) for windows, until_us in due.values()), _close, due
+        )
+        closed = await write_closings(self._rows, self._table, self._zone, closings)
+        for rows in closed.values():
+            done.count_windows(rows, "closed")
+        for number, (_, watermark_us) in due.items():
+            readings = no_readings() if new is None else _readings_of(new, number)
+            done.changes += await self._judge.judge(number, readings, closed.get(number, {}), watermark_us)
+
+    def _clocked(self, partitions: Iterable[Partition]) -> Iterator[tuple[int, PartitionWindows, int]]:
+        """Number, windows and watermark of the partitions that have a watermark."""
         for partition in partitions:
             windows, clock = self.owned[partition].windows, self.owned[partition].clock
-            if windows is None or clock is None or clock.value_us is None:
-                continue
-            closed: dict[str, WindowRows] = {}
-            if windows.is_due(clock.value_us):
-                closing = await asyncio.to_thread(windows.close, clock.value_us)
-                if closing is not None:
-                    closed = await write_closing(self._rows, self._table, self._zone, closing, partition[1])
-                    done.count_windows(closed, "closed")
-            readings = no_readings() if new is None else _readings_of(new, partition[1])
-            done.changes += await self._judge.judge(partition[1], readings, closed, clock.value_us)
+            if windows is not None and clock is not None and clock.value_us is not None:
+                yield partition[1], windows, clock.value_us
 
     def _heads(self) -> dict[int, int | None]:
         """The newest believable event time of each partition."""
@@ -342,6 +348,16 @@ class Checkpoint:
             duplicate=sum(count.duplicate for count in counts),
             dead=sum(count.dead for count in counts) + (0 if batch is None else batch.unattributed.get(partition, 0)),
         )
+
+
+def _close(due: Mapping[int, tuple[PartitionWindows, int]]) -> dict[int, Closing]:
+    """Close what the watermarks have passed; partitions where nothing closes are left out."""
+    closings = {}
+    for number, (windows, watermark_us) in due.items():
+        closing = windows.close(watermark_us) if windows.is_due(watermark_us) else None
+        if closing is not None:
+            closings[number] = closing
+    return closings
 
 
 def _readings_of(new: Sorted, number: int) -> OpenReadings:

@@ -7,6 +7,7 @@ length (-1 for NULL) and the value in network byte order, at the end a field cou
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -33,6 +34,7 @@ _READING: Final = np.dtype(
 _INTS: Final = ("series_id", "count", "expected", "valid", "late", "flagged", "revision")
 _TIMES: Final = {"start": "start_us", "first_time": "first_time_us", "last_time": "last_time_us"}
 _NULLABLE: Final = ("special", "sum_sin", "sum_cos")
+_OF_ONE_LAYOUT: Final = 64  # rows below which an array costs more than its rows one by one
 _FIXED_COLUMNS: Final = (
     "series_id", "start", "count", "mean", "min", "max", "std", "first", "last", "p50", "p95", "p99", "special",
     "expected", "valid", "late", "flagged", "revision", "first_time", "last_time", "sum_sin", "sum_cos",
@@ -60,34 +62,73 @@ def readings_copy(
 
 
 def windows_copy(rows: WindowRows) -> memoryview:
-    """Window rows as one COPY stream of `tables.WINDOW_COLUMNS`; NaN in special, sum_sin and sum_cos becomes NULL."""
-    heads: npt.NDArray[np.object_] = np.empty(len(rows), np.object_)
-    sketch_bytes = rows.sketch.sizes.astype(np.int32)
-    nulls = np.stack([np.isnan(getattr(rows, name)) for name in _NULLABLE]) if len(rows) else np.empty((3, 0), np.bool_)
-    pattern = nulls[0] + 2 * nulls[1] + 4 * nulls[2]
-    for kind in np.unique(pattern):
-        of_kind = np.flatnonzero(pattern == kind)
-        absent = {name for bit, name in enumerate(_NULLABLE) if int(kind) >> bit & 1}
-        heads[of_kind] = _heads(rows.take(of_kind), sketch_bytes[of_kind], absent)
-    pieces = [piece for pair in zip(heads.tolist(), rows.sketch.tolist(), strict=True) for piece in pair]
+    """Window rows as one COPY stream of `tables.WINDOW_COLUMNS`; NaN in special, sum_sin and sum_cos becomes NULL.
+
+    Rows of one layout (the same columns NULL, sketches of one size) are written as one array: they stand together in the stream, each
+    layout's in the order given. Where layouts are many for the rows, the rest goes row by row.
+    """
+    n, sizes = len(rows), rows.sketch.sizes
+    layout = sizes * (1 << len(_NULLABLE))
+    for bit, name in enumerate(_NULLABLE):
+        layout += np.isnan(getattr(rows, name)) << bit
+    kinds, of, many = np.unique(layout, return_inverse=True, return_counts=True)
+    if len(kinds) == 1:
+        return _stream([_same_layout(rows, int(kinds[0]))])
+    often = many >= _OF_ONE_LAYOUT
+    pieces = [
+        _same_layout(rows.take(np.flatnonzero(of == kind)), int(kinds[kind])) for kind in np.flatnonzero(often).tolist()
+    ]
+    rest = np.flatnonzero(~often[of]) if n else np.empty(0, np.intp)
+    if len(rest):
+        pieces += _row_by_row(rows.take(rest), layout[rest] % (1 << len(_NULLABLE)))
+    return _stream(pieces)
+
+
+def _stream(pieces: Sequence[bytes]) -> memoryview:
     return memoryview(b"".join((_HEADER, *pieces, _TRAILER)))
 
 
-def _heads(rows: WindowRows, sketch_bytes: npt.NDArray[np.int32], absent: set[str]) -> list[bytes]:
-    """Per row everything before the sketch's own bytes; all rows have the same columns absent, so one layout fits them."""
+def _absent(kind: int) -> set[str]:
+    return {name for bit, name in enumerate(_NULLABLE) if kind >> bit & 1}
+
+
+def _same_layout(rows: WindowRows, layout: int) -> bytes:
+    """Rows with the same columns absent and sketches of one size, not zero rows."""
+    size = layout >> len(_NULLABLE)
+    out = _filled(rows, _absent(layout), np.full(len(rows), size, np.int32), size)
+    if size:
+        out["sketch"] = rows.sketch.packed().data.view(f"V{size}")
+    return out.tobytes()
+
+
+def _row_by_row(rows: WindowRows, pattern: npt.NDArray[np.intp]) -> list[bytes]:
+    heads: npt.NDArray[np.object_] = np.empty(len(rows), np.object_)
+    sketch_bytes = rows.sketch.sizes.astype(np.int32)
+    for kind in np.unique(pattern):
+        of_kind = np.flatnonzero(pattern == kind)
+        filled = _filled(rows.take(of_kind), _absent(int(kind)), sketch_bytes[of_kind], 0)
+        flat, size = filled.tobytes(), filled.dtype.itemsize
+        heads[of_kind] = [flat[at : at + size] for at in range(0, len(flat), size)]
+    return [piece for pair in zip(heads.tolist(), rows.sketch.tolist(), strict=True) for piece in pair]
+
+
+def _filled(
+    rows: WindowRows, absent: set[str], sketch_bytes: npt.NDArray[np.int32], sketch_size: int
+) -> npt.NDArray[np.void]:
+    """Every column but the sketch, whose length stands last, with room for `sketch_size` bytes behind it."""
     fields: list[tuple[str, str]] = [("fields", ">i2")]
     for column in _FIXED_COLUMNS:
         fields.append((f"{column}_length", ">i4"))
         if column not in absent:
             fields.append((column, ">i4" if column in _INTS else ">i8" if column in _TIMES else ">f8"))
-    layout = np.dtype([*fields, ("sketch_length", ">i4")])
-    heads = np.empty(len(rows), layout)
-    heads["fields"] = len(_FIXED_COLUMNS) + 1
-    heads["sketch_length"] = sketch_bytes
+    fields.append(("sketch_length", ">i4"))
+    layout = np.dtype([*fields, ("sketch", f"V{sketch_size}")] if sketch_size else fields)
+    out = np.empty(len(rows), layout)
+    out["fields"] = len(_FIXED_COLUMNS) + 1
+    out["sketch_length"] = sketch_bytes
     for column in _FIXED_COLUMNS:
-        heads[f"{column}_length"] = -1 if column in absent else layout[column].itemsize
+        out[f"{column}_length"] = -1 if column in absent else layout[column].itemsize
         if column in absent:
             continue
-        heads[column] = getattr(rows, _TIMES[column]) - PG_EPOCH_US if column in _TIMES else getattr(rows, column)
-    flat, size = heads.tobytes(), layout.itemsize
-    return [flat[at : at + size] for at in range(0, len(flat), size)]
+        out[column] = getattr(rows, _TIMES[column]) - PG_EPOCH_US if column in _TIMES else getattr(rows, column)
+    return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,21 +18,26 @@ from processors.windows import Closing, CoarseSpan, merge_days, merge_hours
 _ROWS_A_STEP = 50_000  # 15m rows merged at a time: about 25 MB while a local day of many series closes
 
 
-async def write_closing(
-    store: RowStore, table: SeriesTable, zone: ZoneInfo, closing: Closing, partition: int
-) -> dict[str, WindowRows]:
-    """Write everything one partition's closing made; the rows by table."""
-    written = {
-        "windows_1m": closing.minutes,
-        "windows_15m": closing.quarters,
+async def write_closings(
+    store: RowStore, table: SeriesTable, zone: ZoneInfo, closings: Mapping[int, Closing]
+) -> dict[int, dict[str, WindowRows]]:
+    """Write everything that closed in the partitions of a batch; the rows by partition and table.
+
+    1m and 15m rows of all partitions go in one statement for each table: a COPY has a cost of its own, whatever it carries.
+    """
+    written: dict[int, dict[str, WindowRows]] = {
+        number: {"windows_1m": closing.minutes, "windows_15m": closing.quarters} for number, closing in closings.items()
     }
-    for name, rows in written.items():
-        await store.insert_rows(name, rows)
-    series = np.flatnonzero(table.column("partition") == partition)
-    for name, span in (("windows_1h", closing.hours), ("windows_1d", closing.days)):
-        written[name] = await _write_coarse(
-            store, table, zone=zone, due=(name, span), quarters=closing.quarters, series=series
-        )
+    for name in ("windows_1m", "windows_15m"):
+        parts = [rows[name] for rows in written.values() if len(rows[name])]
+        if parts:
+            await store.insert_rows(name, parts[0] if len(parts) == 1 else WindowRows.concatenate(parts))
+    for number, closing in closings.items():
+        series = np.flatnonzero(table.column("partition") == number)
+        for name, span in (("windows_1h", closing.hours), ("windows_1d", closing.days)):
+            written[number][name] = await _write_coarse(
+                store, table, zone=zone, due=(name, span), quarters=closing.quarters, series=series
+            )
     return written
 
 

@@ -94,7 +94,7 @@ class PartitionWindows:
         self._zone = zone
         self.closed_until_us = closed_until_us
         self._open = [] if readings is None or len(readings) == 0 else [readings]
-        self._minutes = empty_rows() if unclosed_minutes is None else unclosed_minutes
+        self._minutes = [] if unclosed_minutes is None else [unclosed_minutes]
 
     @property
     def open_readings(self) -> int:
@@ -104,7 +104,7 @@ class PartitionWindows:
     @property
     def held_rows(self) -> int:
         """1-minute rows held for unclosed quarter hours."""
-        return len(self._minutes)
+        return sum(len(part) for part in self._minutes)
 
     def is_late(self, time_us: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Whether the 1-minute window of each reading is closed."""
@@ -124,10 +124,10 @@ class PartitionWindows:
         rows = rows.take(rows.start_us >= self.closed_until_us - self.closed_until_us % QUARTER_US)
         if len(rows) == 0:
             return
-        both = WindowRows.concatenate([self._minutes, rows])
+        both = WindowRows.concatenate([*self._minutes, rows])
         order = np.lexsort((np.arange(len(both)), both.start_us, both.series_id))
         heads = run_starts(both.series_id[order], both.start_us[order])
-        self._minutes = both.take(order[np.append(heads[1:], len(order)) - 1])  # the last of equals is the revision
+        self._minutes = [both.take(order[np.append(heads[1:], len(order)) - 1])]  # the last of equals is the revision
 
     def is_due(self, watermark_us: int | None) -> bool:
         """Whether `close` would move on."""
@@ -136,6 +136,14 @@ class PartitionWindows:
         if self.closed_until_us is None:
             return self.open_readings > 0
         return watermark_us - watermark_us % MINUTE_US > self.closed_until_us
+
+    def size_of_close(self, watermark_us: int) -> int:
+        """How many readings and rows `close` goes through."""
+        if not self.is_due(watermark_us):
+            return 0
+        closed_us = self.closed_until_us
+        ends_quarter = closed_us is None or watermark_us // QUARTER_US > closed_us // QUARTER_US
+        return self.open_readings + (self.held_rows if ends_quarter else 0)
 
     def close(self, watermark_us: int | None) -> Closing | None:
         """Close what the watermark has passed; None where nothing closes. Updates the table's last reading before the open windows."""
@@ -154,7 +162,7 @@ class PartitionWindows:
         closing = held.time_us < until
         self._open = [held.take(~closing)]
         minutes = self._finish_minutes(held.take(closing))
-        quarters = self._finish_quarters(minutes, until)
+        quarters = self._finish_quarters(minutes, since, until)
         self.closed_until_us = until
         return Closing(until, minutes, quarters, self._hours(since, until), self._days(since, until))
 
@@ -185,10 +193,15 @@ class PartitionWindows:
         self._table.column("previous_value")[series] = rows.last[last]
         return rows
 
-    def _finish_quarters(self, minutes: WindowRows, until_us: int) -> WindowRows:
-        held = WindowRows.concatenate([self._minutes, minutes])
-        done = held.start_us < until_us - until_us % QUARTER_US
-        self._minutes = held.take(~done)
+    def _finish_quarters(self, minutes: WindowRows, since_us: int, until_us: int) -> WindowRows:
+        if len(minutes):
+            self._minutes.append(minutes)
+        bound_us = until_us - until_us % QUARTER_US
+        if since_us >= bound_us or not self._minutes:
+            return empty_rows()  # no quarter ends: what is held is not put together before one does
+        held = WindowRows.concatenate(self._minutes)
+        done = held.start_us < bound_us
+        self._minutes = [held.take(~done)]
         finished = held.take(done)
         if len(finished) == 0:
             return empty_rows()

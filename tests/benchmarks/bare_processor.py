@@ -20,7 +20,7 @@ from processors.kernels.windows_of import empty_rows
 from processors.ledger import LedgerKey
 from processors.partition_clock import PartitionClock
 from processors.pgcopy import readings_copy, windows_copy
-from processors.rollup import write_closing
+from processors.rollup import write_closings
 from processors.series import SeriesTable
 from processors.stuck_watch import StuckWatch
 from processors.windows import OpenReadings, PartitionWindows
@@ -116,12 +116,14 @@ class BareProcessor:
         readings_copy(ids[order], kept.time_us[order], kept.values[order], kept.flags[order])
         settle(batch, ready.columns.frame)
         self.readings += len(ready)
+        closings = {}
         for number, (windows, clock) in enumerate(zip(self._windows, self._clocks, strict=True)):
             mine = ready.columns.take(ready.partition == number)
             windows.add(OpenReadings(mine.series, mine.time_us, mine.values, mine.flags))
             clock.observe(mine.time_us, append_us=APPENDED_MS * 1000, now_us=APPENDED_MS * 1000)
             if (closing := windows.close(clock.value_us)) is not None:
-                await write_closing(self._store, self._table, self._zone, closing, number)
+                closings[number] = closing
+        await write_closings(self._store, self._table, self._zone, closings)
 
     async def _name_series(self) -> None:
         """Ids as the database would give them."""

@@ -22,7 +22,7 @@ from processors.contract.rows import WindowRows
 from processors.contract.tables import WINDOW_TABLES
 from processors.ownership import rebuild_windows
 from processors.revision import Revision
-from processors.rollup import write_closing
+from processors.rollup import write_closings
 from processors.series import METRIC_LIST, NEVER_US, SeriesTable
 from processors.windows import OpenReadings, PartitionWindows
 from tests.processors.known import Row, known
@@ -90,7 +90,7 @@ class Partition:
         self.watermark_us = watermark_us if self.watermark_us is None else max(self.watermark_us, watermark_us)
         closing = self.windows.close(self.watermark_us)
         if closing is not None:
-            await write_closing(self.store, self.table, ZONE, closing, partition_of(DEVICE, 1))
+            await write_closings(self.store, self.table, ZONE, {partition_of(DEVICE, 1): closing})
 
     def _columns(self, batch: Sequence[Reading]) -> OpenReadings:
         index = {METRIC_LIST[metric].name: at for at, metric in enumerate(self.table.column("metric").tolist())}
