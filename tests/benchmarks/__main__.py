@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from deploy.local.stack import LocalStack
 from deploy.local.trouble import Trouble
-from tests.benchmarks import database, gateway, kernels, latency, processor, reading_side, recovery, whole_way
+from tests.benchmarks import database, gateway, kernels, latency, processor, reading_side, recovery, scale, whole_way
 from tests.benchmarks.contest import Row
 from tests.benchmarks.libraries import provide
 from tests.benchmarks.report import Report
@@ -28,6 +28,7 @@ WITH_SERVERS: dict[str, Callable[[LocalStack, Size], Iterator[Row]]] = {
     "latency": latency.run,
     "recovery": recovery.run,
     "reading_side": reading_side.run,
+    "scale": scale.run,
 }
 BY_NAME_ONLY = ("reading_side",)
 """Only who asks gets it: minutes and disk of its own."""
@@ -38,6 +39,8 @@ def main(arguments: list[str]) -> int:
     """Run what was asked for and print the table, or one JSON object; 2 for a name that does not exist."""
     options = _parser().parse_args(arguments)
     size = dataclasses.replace(Size().tenth() if options.quick else Size(), runs=options.runs)
+    if options.series:
+        size = dataclasses.replace(size, scale=options.series)
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(143)
     )  # so that databases, topics and processes are cleared away then too
@@ -69,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     names = [*WITH_SERVERS, *ALONE]
     parser.add_argument("--only", action="append", choices=names, default=[], help="one of them; may be repeated")
     parser.add_argument("--runs", type=_runs, default=LEAST_RUNS, help=f"rounds that count, at least {LEAST_RUNS}")
+    parser.add_argument("--series", type=int, default=0, help="most series of `scale`: 1000000 takes minutes more")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, for a look")
     parser.add_argument("--json", action="store_true", help="JSON instead of the table")
     return parser

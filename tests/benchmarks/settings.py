@@ -11,7 +11,7 @@ LEAST_RUNS = 5
 class Size:
     """Rounds that count, and what each holds: messages of a gateway (`way_`: of ours on the whole way), rows of a batch, readings of
     the processor, probes of the latency, seconds of load in the
-    backlog, series of the reading side, readings of the kernels, values of the sketch."""
+    backlog, series of the reading side, readings of the kernels, values of the sketch, readings and most series of the scale."""
 
     runs: int = LEAST_RUNS
     singles: int = 20_000
@@ -25,6 +25,8 @@ class Size:
     series: int = 10_000
     readings: int = 10_000_000
     values: int = 300_000
+    scaled: int = 300_000
+    scale: int = 100_000
 
     def tenth(self) -> Size:
         """A tenth of the work: for a look, not for figures to keep."""
@@ -41,4 +43,6 @@ class Size:
             self.series // 10,
             self.readings // 10,
             self.values // 10,
+            self.scaled // 10,
+            self.scale // 10,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,15 +55,16 @@ _CHUNKS = "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_
 
 @dataclass
 class SoakWay(WholeWay):
-    """The first processor's /metrics is on a port that is known."""
+    """The first processor's /metrics is on a port that is known; `settings`: variables of all parts but the gateway."""
 
     metrics_port: int = field(default_factory=free_port)
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         """Settings of everything but the gateway."""
         first = {} if self.processors else {"CITYNERVE_PROCESSORS__HTTP_PORT": str(self.metrics_port)}
-        return super().environment | first
+        return super().environment | first | self.settings
 
 
 @dataclass
@@ -123,7 +124,17 @@ class SoakCity:
         missing, doubled = in_thread(audited(self.way.dsn))
         stored_now, duplicate, dead, refused, unaccounted, in_flight = self._ledger()
         return Balance(
-            published, stored_now, duplicate, dead, refused, unaccounted, in_flight, rows_left, dropped, missing, doubled
+            published,
+            stored_now,
+            duplicate,
+            dead,
+            refused,
+            unaccounted,
+            in_flight,
+            rows_left,
+            dropped,
+            missing,
+            doubled,
         )
 
     def _ledger(self) -> tuple[int, ...]:
@@ -131,13 +142,13 @@ class SoakCity:
 
 
 @contextlib.contextmanager
-def soak_city(stack: LocalStack, processors: int) -> Iterator[SoakCity]:
+def soak_city(stack: LocalStack, processors: int, settings: Mapping[str, str] | None = None) -> Iterator[SoakCity]:
     """All parts, ready, and the page's stream open."""
     with contextlib.ExitStack() as held:
         place = held.enter_context(own_place(stack))
         folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
         in_thread(prepare(place.dsn, stack.kafka_bootstrap, Topics(place.name).readings, KEEP))
-        way = SoakWay(stack, place.name, place.name, place.dsn, folder)
+        way = SoakWay(stack, place.name, place.name, place.dsn, folder, settings=settings or {})
         held.callback(way.clean_up)
         for number in range(processors):
             way.start_processor(f"soak-{number}")
