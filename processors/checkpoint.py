@@ -7,8 +7,9 @@ unknown, and only a fresh claim tells where the cursors stand. Nothing is ever r
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from ingest.contract.reading import Flag
 from processors.batch import Batch, Sorted, account_frames, keys_of, refuse, settle, sort_distinct
+from processors.closing import Closer
 from processors.columns import Columns, Frames, Partition, RefusedReading, Span, to_columns
 from processors.contract.rejects import FrameReject
 from processors.contract.rows import WindowRows
@@ -30,13 +32,12 @@ from processors.ledger_store import load_sequences, write_ledger, write_letters,
 from processors.off_loop import off_loop
 from processors.ownership import Owned
 from processors.revision import Revision
-from processors.rollup import write_closings
 from processors.series import METRIC_LIST, NEVER_US, SeriesTable
 from processors.series_store import create_waiting, load_stored_ends
 from processors.stuck_watch import StuckWatch
 from processors.timescale_sink import Outcome, StoredReadings, store_readings
 from processors.window_store import WindowStore
-from processors.windows import Closing, OpenReadings, PartitionWindows, no_readings
+from processors.windows import OpenReadings, PartitionWindows, no_readings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _SET_HERE = int(Flag.LATE | Flag.STUCK)
@@ -85,6 +86,7 @@ class Checkpoint:
         self._rows = WindowStore(connection)
         self._stuck = StuckWatch(table)
         self._judge = Judge(connection, table, zone)
+        self._closer = Closer(self._rows, table, zone, self._judge)
 
     async def begin(self) -> None:
         """Load what judging needs; once, after the take-over."""
@@ -298,23 +300,12 @@ class Checkpoint:
                 clock.observe(of_partition, append_us=span.last_append_ms * 1000, now_us=now_us)
 
     async def _close_and_judge(self, partitions: Iterable[Partition], new: Sorted | None, done: Committed) -> None:
-        due = {number: (windows, until_us) for number, windows, until_us in self._clocked(partitions)}
-        closings = await off_loop(
-            sum(windows.size_of_close(until_us) for windows, until_us in due.values()), _close, due
-        )
-        closed = await write_closings(self._rows, self._table, self._zone, closings)
-        for rows in closed.values():
-            done.count_windows(rows, "closed")
-        for number, (_, watermark_us) in due.items():
-            readings = no_readings() if new is None else _readings_of(new, number)
-            done.changes += await self._judge.judge(number, readings, closed.get(number, {}), watermark_us)
-
-    def _clocked(self, partitions: Iterable[Partition]) -> Iterator[tuple[int, PartitionWindows, int]]:
-        """Number, windows and watermark of the partitions that have a watermark."""
+        due: dict[int, tuple[PartitionWindows, int]] = {}
         for partition in partitions:
             windows, clock = self.owned[partition].windows, self.owned[partition].clock
             if windows is not None and clock is not None and clock.value_us is not None:
-                yield partition[1], windows, clock.value_us
+                due[partition[1]] = windows, clock.value_us
+        done.changes += await self._closer.close(due, partial(_readings_of, new), done.count_windows)
 
     def _heads(self) -> dict[int, int | None]:
         """The newest believable event time of each partition."""
@@ -350,16 +341,8 @@ class Checkpoint:
         )
 
 
-def _close(due: Mapping[int, tuple[PartitionWindows, int]]) -> dict[int, Closing]:
-    """Close what the watermarks have passed; partitions where nothing closes are left out."""
-    closings = {}
-    for number, (windows, watermark_us) in due.items():
-        closing = windows.close(watermark_us) if windows.is_due(watermark_us) else None
-        if closing is not None:
-            closings[number] = closing
-    return closings
-
-
-def _readings_of(new: Sorted, number: int) -> OpenReadings:
+def _readings_of(new: Sorted | None, number: int) -> OpenReadings:
+    if new is None:
+        return no_readings()
     columns = new.columns.take(new.partition == number)
     return OpenReadings(columns.series, columns.time_us, columns.values, columns.flags)

@@ -27,7 +27,7 @@ from processors.contract.rows import WindowRows
 from processors.contract.tables import WINDOW_SIZES_S
 from processors.kernels.starts import starts_local_day
 from processors.series import METRIC_LIST, SeriesTable
-from processors.windows import OpenReadings
+from processors.windows import OpenReadings, no_readings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -81,6 +81,15 @@ class Judge:
         self, number: int, readings: OpenReadings, closed: Mapping[str, WindowRows], watermark_us: int
     ) -> int:
         """Judge what partition `number` stored and closed, and what came due; writes and counts the changes."""
+        return await self._apply(number, readings, closed, watermark_us)
+
+    async def judge_part(self, number: int, closed: Mapping[str, WindowRows]) -> int:
+        """Judge windows of some series; `judge` follows once those of the others are judged too, and raises what came due."""
+        return await self._apply(number, no_readings(), closed, None)
+
+    async def _apply(
+        self, number: int, readings: OpenReadings, closed: Mapping[str, WindowRows], watermark_us: int | None
+    ) -> int:
         if not self._rules.rules:
             return 0
         if self._known.get(number) != self._count(number):
@@ -91,16 +100,18 @@ class Judge:
         await write_changes(self._connection, step.changes)
         return len(step.changes)
 
-    def _step(self, number: int, readings: OpenReadings, closed: Mapping[str, WindowRows], watermark_us: int) -> Step:
+    def _step(
+        self, number: int, readings: OpenReadings, closed: Mapping[str, WindowRows], watermark_us: int | None
+    ) -> Step:
         step = Step(self._boards[number])
-        if len(readings):
+        if len(readings) and watermark_us is not None:
             ids = self._table.column("series_id")[readings.series]
             step = judge_readings(step.board, ids, readings.time_us, readings.values, watermark_us)
         for table, rows in closed.items():
             if len(rows):
                 source = table.removeprefix("windows_")
                 step = joined(step, judge_windows(step.board, source, rows, self._ends(table, rows.start_us)))
-        return joined(step, advance(step.board, watermark_us))
+        return step if watermark_us is None else joined(step, advance(step.board, watermark_us))
 
     def _ends(self, table: str, start_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         if table in WINDOW_SIZES_S:

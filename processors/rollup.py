@@ -34,6 +34,7 @@ async def write_closings(
             await store.insert_rows(name, parts[0] if len(parts) == 1 else WindowRows.concatenate(parts))
     for number, closing in closings.items():
         series = np.flatnonzero(table.column("partition") == number)
+        series = series[(series >= closing.first_series) & (series < closing.until_series)]
         for name, span in (("windows_1h", closing.hours), ("windows_1d", closing.days)):
             written[number][name] = await _write_coarse(
                 store, table, zone=zone, due=(name, span), quarters=closing.quarters, series=series

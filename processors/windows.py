@@ -11,7 +11,9 @@ so at most 15 rows, or 4.5 kB, a series that sends every minute. Nothing else gr
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -27,6 +29,8 @@ from processors.series import SeriesTable
 MINUTE_US: Final = 60_000_000
 QUARTER_US: Final = 15 * MINUTE_US
 HOUR_US: Final = 60 * MINUTE_US
+EVERY_SERIES: Final = 1 << 31
+"""Beyond every local series index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,18 @@ class CoarseSpan:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What moving the watermark closed: finished 1m and 15m rows, and which hours and local days are due."""
+    """What moving the watermark closed: finished 1m and 15m rows, and which hours and local days are due.
+
+    `first_series`, `until_series`: the range of local series it is of, where a closing comes in parts.
+    """
 
     closed_until_us: int
     minutes: WindowRows
     quarters: WindowRows
     hours: CoarseSpan
     days: CoarseSpan
+    first_series: int = 0
+    until_series: int = EVERY_SERIES
 
 
 class PartitionWindows:
@@ -145,26 +154,56 @@ class PartitionWindows:
         ends_quarter = closed_us is None or watermark_us // QUARTER_US > closed_us // QUARTER_US
         return self.open_readings + (self.held_rows if ends_quarter else 0)
 
+    def rows_of_close(self, watermark_us: int) -> int:
+        """How many 1-minute rows `close` makes at the most."""
+        if not self.is_due(watermark_us):
+            return 0
+        if self.closed_until_us is None:
+            return self.open_readings
+        return min(self.open_readings, len(self._table) * ((watermark_us - self.closed_until_us) // MINUTE_US + 1))
+
     def close(self, watermark_us: int | None) -> Closing | None:
         """Close what the watermark has passed; None where nothing closes. Updates the table's last reading before the open windows."""
+        return next(self.close_in_parts(watermark_us), None)
+
+    def close_in_parts(self, watermark_us: int | None, rows_at_once: int | None = None) -> Iterator[Closing]:
+        """`close`, of some series after the others, about `rows_at_once` 1-minute rows a part; take all of them.
+
+        A minute of a million series in one part took 700 MB for a moment.
+        """
         if watermark_us is None:
-            return None
+            return
         until = watermark_us - watermark_us % MINUTE_US
         held = self._held()
         if self.closed_until_us is None:
             if len(held) == 0:
-                return None
+                return
             first = int(held.time_us.min())
             self.closed_until_us = min(first - first % MINUTE_US, until)
         since = self.closed_until_us
         if until <= since:
-            return None
+            return
+        parts = 1 if rows_at_once is None else self.rows_of_close(watermark_us) // rows_at_once + 1
         closing = held.time_us < until
-        self._open = [held.take(~closing)]
-        minutes = self._finish_minutes(held.take(closing))
-        quarters = self._finish_quarters(minutes, since, until)
-        self.closed_until_us = until
-        return Closing(until, minutes, quarters, self._hours(since, until), self._days(since, until))
+        self._open, due = [held.take(~closing)], held.take(closing)
+        self.closed_until_us, before, self._minutes = until, self._minutes, []
+        del held, closing
+        bounds = [0, *(len(self._table) * part // parts for part in range(1, parts)), EVERY_SERIES]
+        for low, high in pairwise(bounds):
+            some = due if parts == 1 else due.take((due.series >= low) & (due.series < high))
+            minutes = self._finish_minutes(some)
+            quarters = self._finish_quarters([*self._of_range(before, low, high), minutes], since, until)
+            yield Closing(until, minutes, quarters, self._hours(since, until), self._days(since, until), low, high)
+
+    def _of_range(self, parts: Sequence[WindowRows], low: int, high: int) -> list[WindowRows]:
+        """The rows of a range of local series."""
+        if (low, high) == (0, EVERY_SERIES):
+            return list(parts)
+        found = []
+        for rows in parts:
+            series = self._table.index_of(rows.series_id)
+            found.append(rows.take((series >= low) & (series < high)))
+        return found
 
     def _held(self) -> OpenReadings:
         if len(self._open) == 1:
@@ -193,15 +232,17 @@ class PartitionWindows:
         self._table.column("previous_value")[series] = rows.last[last]
         return rows
 
-    def _finish_quarters(self, minutes: WindowRows, since_us: int, until_us: int) -> WindowRows:
-        if len(minutes):
-            self._minutes.append(minutes)
+    def _finish_quarters(self, minutes: Sequence[WindowRows], since_us: int, until_us: int) -> WindowRows:
+        """Rows of the quarters that end; 1-minute rows of others are held."""
+        minutes = [rows for rows in minutes if len(rows)]
         bound_us = until_us - until_us % QUARTER_US
-        if since_us >= bound_us or not self._minutes:
-            return empty_rows()  # no quarter ends: what is held is not put together before one does
-        held = WindowRows.concatenate(self._minutes)
+        if since_us >= bound_us or not minutes:
+            self._minutes += minutes  # no quarter ends: what is held is not put together before one does
+            return empty_rows()
+        held = WindowRows.concatenate(minutes)
         done = held.start_us < bound_us
-        self._minutes = [held.take(~done)]
+        if not done.all():
+            self._minutes.append(held.take(~done))
         finished = held.take(done)
         if len(finished) == 0:
             return empty_rows()

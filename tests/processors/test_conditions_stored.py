@@ -6,7 +6,10 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from ingest.contract.reading import Reading
+from processors import closing
 from tests.processors.running import City
 from tests.processors.test_pipeline import START_US
 
@@ -45,7 +48,11 @@ def minutes(values: list[float], device: str = "dev-1", first: int = 0) -> list[
     return [Reading(device, "pm2_5", base + (first + n) * MINUTE + 5_000_000, value) for n, value in enumerate(values)]
 
 
-async def test_a_threshold_is_raised_after_its_duration_and_cleared_once_across_a_restart(city: City) -> None:
+@pytest.mark.parametrize("rows_at_once", [closing.ROWS_AT_ONCE, 1])
+async def test_a_threshold_is_raised_after_its_duration_and_cleared_once_across_a_restart(
+    city: City, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(closing, "ROWS_AT_ONCE", rows_at_once)
     await put_rules(city, HIGH)
     gateway = city.gateway()
     high, low = minutes([10, 10, 60, 60, 60, 60]), minutes([60, 45, 45, 30, 30, 30], first=6)

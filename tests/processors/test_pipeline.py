@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ingest.contract.reading import Reading
+from processors import closing
 from tests.processors.reference import reference_windows
 from tests.processors.running import City
 
@@ -93,8 +94,12 @@ def assert_row_equals(found: dict[str, float | None], expected: dict[str, float 
         assert math.isclose(got, value, abs_tol=tolerance), f"{where}: {name} is {got}, expected {value}"
 
 
-@pytest.mark.parametrize("order", ["sorted", "shuffled"])
-async def test_windows_of_any_arrival_order_equal_the_slow_reference(city: City, order: str) -> None:
+@pytest.mark.parametrize("order", ["sorted", "shuffled", "sorted, closed in parts"])
+async def test_windows_of_any_arrival_order_equal_the_slow_reference(
+    city: City, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if order.endswith("in parts"):
+        monkeypatch.setattr(closing, "ROWS_AT_ONCE", 3)
     readings = some_readings(devices=6, minutes=60 * 30)
     arriving = list(readings)
     if order == "shuffled":

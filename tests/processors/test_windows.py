@@ -45,6 +45,7 @@ class Partition:
     table: SeriesTable
     windows: PartitionWindows
     watermark_us: int | None = None
+    rows_at_once: int | None = None
 
     @classmethod
     async def taken_over(cls, store: MemoryStore, closed_until_us: int | None, watermark_us: int | None) -> Partition:
@@ -88,8 +89,7 @@ class Partition:
     async def advance(self, watermark_us: int) -> None:
         """Move the watermark and write what closes."""
         self.watermark_us = watermark_us if self.watermark_us is None else max(self.watermark_us, watermark_us)
-        closing = self.windows.close(self.watermark_us)
-        if closing is not None:
+        for closing in self.windows.close_in_parts(self.watermark_us, self.rows_at_once):
             await write_closings(self.store, self.table, ZONE, {partition_of(DEVICE, 1): closing})
 
     def _columns(self, batch: Sequence[Reading]) -> OpenReadings:
@@ -102,14 +102,18 @@ class Partition:
         )
 
 
-async def run(batches: Arrivals, *, lateness_us: int, restarts: set[int]) -> MemoryStore:
+async def run(
+    batches: Arrivals, *, lateness_us: int, restarts: set[int], rows_at_once: int | None = None
+) -> MemoryStore:
     """Feed the batches, changing the owner before those numbered in `restarts`; at the end everything is closed."""
     partition = await Partition.taken_over(MemoryStore(), None, None)
+    partition.rows_at_once = rows_at_once
     for number, batch in enumerate(batches):
         if number in restarts:
             partition = await Partition.taken_over(
                 partition.store, partition.windows.closed_until_us, partition.watermark_us
             )
+            partition.rows_at_once = rows_at_once
         await partition.take(batch, lateness_us)
     assert partition.watermark_us is not None
     await partition.advance(partition.watermark_us + lateness_us + 3 * 86_400_000_000)
@@ -151,11 +155,13 @@ def arrivals(draw: st.DrawFn) -> tuple[list[Reading], Arrivals, int, set[int]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(arrivals())
-def test_any_arrival_gives_the_rows_of_sorted_unique_input(case: tuple[list[Reading], Arrivals, int, set[int]]) -> None:
+@given(arrivals(), st.sampled_from((None, 1, 2, 7)))
+def test_any_arrival_gives_the_rows_of_sorted_unique_input(
+    case: tuple[list[Reading], Arrivals, int, set[int]], rows_at_once: int | None
+) -> None:
     readings, batches, lateness_us, restarts = case
     expected = asyncio.run(run([readings], lateness_us=0, restarts=set()))
-    found = asyncio.run(run(batches, lateness_us=lateness_us, restarts=restarts))
+    found = asyncio.run(run(batches, lateness_us=lateness_us, restarts=restarts, rows_at_once=rows_at_once))
     assert {key: value for key, (value, _) in found.readings.items()} == {
         key: value for key, (value, _) in expected.readings.items()
     }
