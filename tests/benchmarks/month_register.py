@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import datetime
 from typing import TypeAlias
 
 import asyncpg
 
+from processors.contract.rules import Rule
 from tests.benchmarks.month_rows import KINDS, QUARTER_S
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -31,11 +33,20 @@ INSERT INTO city.series (device_id, metric, unit, mean_kind, interval_s, partiti
 SELECT d.device_id, ($1::text[])[n % 4 + 1], ($2::text[])[n % 4 + 1], ($3::int[])[n % 4 + 1], $4, n / 4 % 4
 FROM (SELECT device_id, row_number() OVER (ORDER BY device_id)::int - 1 AS n FROM city.devices) d ORDER BY device_id"""
 
-_RULES = """
-INSERT INTO city.rules (rule_id, body)
-SELECT 'rule-' || n, jsonb_build_object('kind', 'threshold', 'severity', 'warning', 'metric', 'pm2_5', 'title_en', 'Rule ' || n,
-                                        'title_vi', 'Quy tắc ' || n, 'advice_en', 'Look.', 'advice_vi', 'Xem.')
-FROM generate_series(0, 9) n"""
+_RULE_IDS = [f"rule-{number}" for number in range(10)]
+_RULE = """
+[[rule]]
+rule_id = "{0}"
+kind = "threshold"
+metric = "pm2_5"
+raise_at = 80.0
+for_s = 120
+title_en = "Fine dust is high ({0})"
+title_vi = "Bụi mịn cao ({0})"
+"""
+RULES_FILE = "".join(_RULE.format(rule_id) for rule_id in _RULE_IDS)
+"""The rules the alarms come from: without them the control center would clear them as those of rules that are gone."""
+_RULES = "INSERT INTO city.rules (rule_id, body) SELECT * FROM unnest($1::text[], $2::jsonb[])"
 
 _ALARMS = """
 INSERT INTO city.alarms (rule_id, subject, device, metric, severity, state, raised_at, raised_value, raised_detail, notified, cleared_at)
@@ -93,7 +104,8 @@ async def make_register(connection: Connection, series: int, newest: datetime, p
     async with connection.transaction():
         await connection.execute(_DEVICES, series, kinds)
         await connection.execute(_SERIES, metrics, units, means, QUARTER_S)
-        await connection.execute(_RULES)
+        bodies = [Rule.model_validate(rule).model_dump_json() for rule in tomllib.loads(RULES_FILE)["rule"]]
+        await connection.execute(_RULES, _RULE_IDS, bodies)
         await connection.execute(_ALARMS, newest, ALARMS, OPEN_ALARMS)
         await connection.execute(_EVENTS)
         await connection.execute(_LETTERS, newest, LETTERS, GATEWAYS)

@@ -20,6 +20,7 @@ from deploy.local.stack import LocalStack
 from tests.benchmarks.contest import Row
 from tests.benchmarks.control_process import control_center
 from tests.benchmarks.month import Month, month
+from tests.benchmarks.month_register import RULES_FILE
 from tests.benchmarks.operators import EVERY_S, OPERATORS, POOL, refreshing
 from tests.benchmarks.questions import Milliseconds, ask_api, ask_panels
 from tests.benchmarks.servers import Place
@@ -54,7 +55,7 @@ def measure(stack: LocalStack, size: Size, days: int) -> Measured:
     city = asyncio.run(month(stack, size.series, days))
     grant(city.place)
     panels = asyncio.run(ask_panels(city.place.dsn, city.newest, days, size.runs * 4))
-    with control_center(environment(city.place)) as url:
+    with control_center(environment(city.place), RULES_FILE) as url:
         calls = asyncio.run(ask_api(url, city.newest, days, size.runs * 4))
     return Measured(city, panels, calls, asyncio.run(refreshing(city.place.dsn, city.newest, days)))
 
