@@ -33,7 +33,7 @@ class ProcessorSettings(BaseModel):
     audit_interval_s: float = Field(60.0, ge=1, le=86_400)
     """Pause between two audits of the stored rows; longer where counting takes more than a twentieth of the time."""
     fleet_interval_s: float = Field(10.0, ge=1, le=3_600)
-    """Pause between two rounds of the fleet's sums; longer where a round takes more than a quarter of that."""
+    """Pause between two rounds of the fleet's sums; longer where a round takes more than a quarter of it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ProcessorSettings:

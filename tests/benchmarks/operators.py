@@ -17,7 +17,7 @@ OPERATORS = 20
 POOL = 4
 EVERY_S = 10.0
 """Three times as often as the board refreshes by itself."""
-_WATCHED_S = 40.0
+_WATCHED_S = 30.0
 _BUDGET_S = 60.0
 
 

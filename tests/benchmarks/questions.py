@@ -27,7 +27,7 @@ SIZES = {"3 h": "1m", "6 h": "1m", "24 h": "15m", "7 d": "1h", "30 d": "1h"}
 CUT_MS = 15_000
 """statement_timeout of Grafana's role."""
 _BUDGET_S = 60.0
-_SPENT_S = 6.0
+_SPENT_S = 3.0
 _LEAST = 5
 Milliseconds = dict[str, list[float]]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
