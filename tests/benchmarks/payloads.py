@@ -21,11 +21,11 @@ class Load:
     readings: int
     devices: int = DEVICES
 
-    def messages(self, root: str, count: int) -> Iterator[tuple[int, str, bytes]]:
-        """Numbered (topic, payload); every reading of the fleet has a moment of its own in its series."""
+    def messages(self, root: str, count: int, first: int = 0) -> Iterator[tuple[int, str, bytes]]:
+        """`count` numbered (topic, payload) from `first` on; every reading of the fleet has a moment of its own in its series."""
         start_us = time.time_ns() // 1000 - 20 * 3600 * 1_000_000
         make = single if self.readings == 1 else pack
-        for number in range(count):
+        for number in range(first, first + count):
             minute, device = divmod(number, self.devices)
             level, payload = make(device, start_us + minute * 60_000_000 + device * 1000)
             yield number, f"{root}/{level}", payload
