@@ -37,6 +37,8 @@ _FETCH_BYTES = 4 * 1024 * 1024 + 64 * 1024  # a frame of the largest size the to
 _RECORDS_A_POLL = 16
 _LINGER_S = 0.005
 """A gateway's flush is a frame for each partition, one after the other: this long apart at most they are one transaction."""
+_GATHER_S = 0.02
+"""How often a batch that grows looks whether it still should; asking every few milliseconds cost as much as its decoding."""
 _REQUEST_BUDGET_S = 10.0
 _METADATA_MAX_AGE_MS = 3_000
 """A frozen leader answers no fetch, so only this tells of the one that took its place, as of brokers that came back while one is alone."""
@@ -110,10 +112,10 @@ class KafkaSource:
         except (TimeoutError, KafkaError) as error:
             log.warning("the Kafka consumer did not stop cleanly: %s", str(error) or type(error).__name__)
 
-    async def next_records(self, is_busy: Callable[[], bool] = lambda: False) -> tuple[int, Records]:
+    async def next_records(self, gathers: Callable[[], bool] = lambda: False) -> tuple[int, Records]:
         """The next batch and the generation of the assignment it was fetched under. Empty after `batch_max_wait_ms` without a record.
 
-        Whoever commits is asked `is_busy`: while it is, the batch grows, since it could not go on anyway. Once it is not, the batch
+        Whoever commits is asked `gathers`: while it says so, the batch grows, up to `batch_max_readings`. Once it does not, the batch
         ends when nothing follows for `_LINGER_S`, so that a quiet city is not kept waiting, and after `batch_max_wait_ms` at the latest.
         """
         generation = self.generation
@@ -124,16 +126,16 @@ class KafkaSource:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
         while readings < self._settings.batch_max_readings and generation == self.generation:
-            left = deadline - loop.time()
-            if left <= 0 and not (batch and is_busy()):
+            left, grows = deadline - loop.time(), bool(batch) and gathers()
+            if left <= 0 and not grows:
                 break
-            found = await self._poll(_LINGER_S if batch else left)
+            found = await self._poll(_GATHER_S if grows else _LINGER_S if batch else left)
             if generation == self.generation:
                 for partition, records in found.items():
                     batch.setdefault((partition.topic, partition.partition), []).extend(records)
                     self._next[partition.topic, partition.partition] = records[-1].offset + 1
                     readings += sum(_count(record) for record in records)
-            if self._jumps or (batch and not found and not is_busy()):
+            if self._jumps or (batch and not found and not gathers()):
                 break
         return generation, batch
 

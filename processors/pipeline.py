@@ -35,6 +35,9 @@ _TICK_S = 1.0
 _CLAIM_BUDGET_S = 60.0
 _REVOKE_BUDGET_S = 20.0  # below the group's rebalance timeout: whoever is slower is fenced, not waited for
 _SHOW_OFFSETS_S = 5.0
+_REST = 2.0
+"""Pause between two commits as a multiple of the last one's length, `batch_max_wait_ms` at most: it is nothing while commits are short, and
+makes batches large while the machine is busy. A row costs PostgreSQL less the more rows of its series are beside it."""
 
 
 class StuckError(Exception):
@@ -67,6 +70,7 @@ class Session:
             on_damage=lambda outcome: metrics.damaged_batches.labels(outcome).inc(),
         )
         self._busy = asyncio.Lock()  # held while a batch is on its way to the commit
+        self._rests_until = 0.0
         self._clock = SteadyClock()
         self._checkpoint: Checkpoint | None = None
         self._connection: Connection | None = None
@@ -112,6 +116,7 @@ class Session:
                 if not coming.done():
                     continue
                 generation, frames = coming.result()
+                began = time.monotonic()
                 async with self._busy:
                     checkpoint = self._checkpoint
                     current = checkpoint is not None and generation == self._source.generation
@@ -123,12 +128,20 @@ class Session:
                     )  # decoded while this one commits
                     if checkpoint is not None and current:
                         await self._commit(checkpoint, frames)
+                        self._rest(time.monotonic() - began)
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
 
+    def _rest(self, commit_s: float) -> None:
+        self._rests_until = time.monotonic() + min(_REST * commit_s, self._settings.batch_max_wait_ms / 1000)
+
+    def _gathers(self) -> bool:
+        """Whether a batch goes on growing, because it could not be committed yet or is better committed with more."""
+        return self._busy.locked() or time.monotonic() < self._rests_until
+
     async def _next_frames(self) -> tuple[int, Frames]:
-        generation, records = await self._source.next_records(self._busy.locked)
+        generation, records = await self._source.next_records(self._gathers)
         return generation, await asyncio.to_thread(decode, records, self._kafka.topics)
 
     async def _commit(self, checkpoint: Checkpoint, frames: Frames) -> None:
