@@ -17,6 +17,7 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
+from ingest.contract.memory import give_back
 from ingest.contract.reading import Flag
 from processors.batch import Batch, Sorted, account_frames, keys_of, refuse, settle, sort_distinct
 from processors.closing import Closer
@@ -95,6 +96,7 @@ class Checkpoint:
         if self._judge.watches_absence:
             await self._load_ends(np.arange(len(self._table), dtype=np.intp))
             await self._judge.begin(numbers)
+        await off_loop(len(self._table), give_back)
 
     async def commit(self, frames: Frames, now_us: int) -> Committed:
         """Commit a batch. Every partition in it must be owned.

@@ -22,10 +22,19 @@ from processors.row_store import RowStore
 from processors.series import SeriesTable
 from processors.series_store import load_partition
 from processors.window_store import WindowStore
-from processors.windows import QUARTER_US, OpenReadings, PartitionWindows
+from processors.windows import (
+    HELD_ROWS_MOST,
+    MINUTE_US,
+    QUARTER_US,
+    OpenReadings,
+    PartitionWindows,
+    joined,
+    no_readings,
+)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _FAR_US = 1 << 60
+_SERIES_AT_ONCE = 20_000  # whose readings come as records, a few hundred bytes each
 
 
 @dataclass(slots=True)
@@ -76,18 +85,46 @@ async def _rebuild(
 
 
 async def rebuild_windows(
-    store: RowStore, table: SeriesTable, series: npt.NDArray[np.intp], closed_us: int | None, zone: ZoneInfo
+    store: RowStore,
+    table: SeriesTable,
+    series: npt.NDArray[np.intp],
+    closed_us: int | None,
+    zone: ZoneInfo,
+    *,
+    held_rows_most: int | None = None,
 ) -> PartitionWindows:
     """The open windows of `series` (all of one partition) from what is stored."""
+    held_rows_most = HELD_ROWS_MOST if held_rows_most is None else held_rows_most
     if closed_us is None or len(series) == 0:
-        return PartitionWindows(table, zone, closed_until_us=closed_us)
-    ids = table.column("series_id")[series].tolist()
-    stored = await store.fetch_readings(ids, [closed_us] * len(ids), [_FAR_US] * len(ids))
-    readings = OpenReadings(series[stored.series].astype(np.int32), stored.time_us, stored.values, stored.flags)
+        return PartitionWindows(table, zone, closed_until_us=closed_us, held_rows_most=held_rows_most)
+    parts = [no_readings()]
+    for some in np.array_split(series, len(series) // _SERIES_AT_ONCE + 1):
+        ids = table.column("series_id")[some].tolist()
+        stored = await store.fetch_readings(ids, [closed_us] * len(ids), [_FAR_US] * len(ids))
+        local = some[stored.series].astype(np.int32)
+        parts.append(OpenReadings(local, stored.time_us, stored.values, stored.flags))
+    readings = joined(parts)
     quarter_us = closed_us - closed_us % QUARTER_US
+    if len(series) * ((closed_us - quarter_us) // MINUTE_US) > held_rows_most:
+        return PartitionWindows(
+            table,
+            zone,
+            closed_until_us=closed_us,
+            readings=readings,
+            minutes_are_held=False,
+            held_rows_most=held_rows_most,
+        )
+    ids = table.column("series_id")[series].tolist()
     minutes = (
         await store.fetch_rows("windows_1m", ids, [quarter_us] * len(ids), [closed_us] * len(ids))
         if quarter_us < closed_us
         else empty_rows()
     )
-    return PartitionWindows(table, zone, closed_until_us=closed_us, readings=readings, unclosed_minutes=minutes)
+    return PartitionWindows(
+        table,
+        zone,
+        closed_until_us=closed_us,
+        readings=readings,
+        unclosed_minutes=minutes,
+        held_rows_most=held_rows_most,
+    )

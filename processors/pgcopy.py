@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from processors.contract.binary_column import BinaryColumn
 from processors.contract.rows import WindowRows
 
 PG_EPOCH_US: Final = 946_684_800_000_000
@@ -33,9 +34,9 @@ _READING: Final = np.dtype(
 
 _INTS: Final = ("series_id", "count", "expected", "valid", "late", "flagged", "revision")
 _TIMES: Final = {"start": "start_us", "first_time": "first_time_us", "last_time": "last_time_us"}
-_NULLABLE: Final = ("special", "sum_sin", "sum_cos")
+NULLABLE: Final = ("special", "sum_sin", "sum_cos")
 _OF_ONE_LAYOUT: Final = 64  # rows below which an array costs more than its rows one by one
-_FIXED_COLUMNS: Final = (
+FIXED_COLUMNS: Final = (
     "series_id", "start", "count", "mean", "min", "max", "std", "first", "last", "p50", "p95", "p99", "special",
     "expected", "valid", "late", "flagged", "revision", "first_time", "last_time", "sum_sin", "sum_cos",
 )  # fmt: skip
@@ -68,8 +69,8 @@ def windows_copy(rows: WindowRows) -> memoryview:
     layout's in the order given. Where layouts are many for the rows, the rest goes row by row.
     """
     n, sizes = len(rows), rows.sketch.sizes
-    layout = sizes * (1 << len(_NULLABLE))
-    for bit, name in enumerate(_NULLABLE):
+    layout = sizes * (1 << len(NULLABLE))
+    for bit, name in enumerate(NULLABLE):
         layout += np.isnan(getattr(rows, name)) << bit
     kinds, of, many = np.unique(layout, return_inverse=True, return_counts=True)
     if len(kinds) == 1:
@@ -80,8 +81,27 @@ def windows_copy(rows: WindowRows) -> memoryview:
     ]
     rest = np.flatnonzero(~often[of]) if n else np.empty(0, np.intp)
     if len(rest):
-        pieces += _row_by_row(rows.take(rest), layout[rest] % (1 << len(_NULLABLE)))
+        pieces += _row_by_row(rows.take(rest), layout[rest] % (1 << len(NULLABLE)))
     return _stream(pieces)
+
+
+def window_rows(stream: memoryview, sketches: bytes) -> WindowRows:
+    """The rows of a COPY stream of `FIXED_COLUMNS` without NULL and the length of the sketch; `sketches` are all of theirs."""
+    wire = np.dtype(
+        [("fields", ">i2"), *((name, [("bytes", ">i4"), ("value", _wire_type(name))]) for name in FIXED_COLUMNS),
+         ("sketch", [("bytes", ">i4"), ("value", ">i4")])]
+    )  # fmt: skip
+    rows = np.frombuffer(stream[len(_HEADER) : -len(_TRAILER)], wire)
+    columns: dict[str, npt.NDArray[np.generic]] = {}
+    for name in FIXED_COLUMNS:
+        values = rows[name]["value"].astype(wire[name]["value"].newbyteorder("="))
+        columns[_TIMES.get(name, name)] = values + PG_EPOCH_US if name in _TIMES else values
+    offset = np.concatenate([[0], np.cumsum(rows["sketch"]["value"], dtype=np.intp)])
+    return WindowRows(**columns, sketch=BinaryColumn(np.frombuffer(sketches, np.uint8), offset))  # type: ignore[arg-type]  # by `_wire_type`
+
+
+def _wire_type(column: str) -> str:
+    return ">i4" if column in _INTS else ">i8" if column in _TIMES else ">f8"
 
 
 def _stream(pieces: Sequence[bytes]) -> memoryview:
@@ -89,12 +109,12 @@ def _stream(pieces: Sequence[bytes]) -> memoryview:
 
 
 def _absent(kind: int) -> set[str]:
-    return {name for bit, name in enumerate(_NULLABLE) if kind >> bit & 1}
+    return {name for bit, name in enumerate(NULLABLE) if kind >> bit & 1}
 
 
 def _same_layout(rows: WindowRows, layout: int) -> bytes:
     """Rows with the same columns absent and sketches of one size, not zero rows."""
-    size = layout >> len(_NULLABLE)
+    size = layout >> len(NULLABLE)
     out = _filled(rows, _absent(layout), np.full(len(rows), size, np.int32), size)
     if size:
         out["sketch"] = rows.sketch.packed().data.view(f"V{size}")
@@ -117,16 +137,16 @@ def _filled(
 ) -> npt.NDArray[np.void]:
     """Every column but the sketch, whose length stands last, with room for `sketch_size` bytes behind it."""
     fields: list[tuple[str, str]] = [("fields", ">i2")]
-    for column in _FIXED_COLUMNS:
+    for column in FIXED_COLUMNS:
         fields.append((f"{column}_length", ">i4"))
         if column not in absent:
-            fields.append((column, ">i4" if column in _INTS else ">i8" if column in _TIMES else ">f8"))
+            fields.append((column, _wire_type(column)))
     fields.append(("sketch_length", ">i4"))
     layout = np.dtype([*fields, ("sketch", f"V{sketch_size}")] if sketch_size else fields)
     out = np.empty(len(rows), layout)
-    out["fields"] = len(_FIXED_COLUMNS) + 1
+    out["fields"] = len(FIXED_COLUMNS) + 1
     out["sketch_length"] = sketch_bytes
-    for column in _FIXED_COLUMNS:
+    for column in FIXED_COLUMNS:
         out[f"{column}_length"] = -1 if column in absent else layout[column].itemsize
         if column in absent:
             continue

@@ -13,7 +13,7 @@ from processors.contract.rows import WindowRows
 from processors.kernels.windows_of import empty_rows
 from processors.row_store import RowStore
 from processors.series import SeriesTable
-from processors.windows import Closing, CoarseSpan, merge_days, merge_hours
+from processors.windows import MINUTE_US, Closing, CoarseSpan, merge_days, merge_hours, merge_quarters
 
 _ROWS_A_STEP = 50_000  # 15m rows merged at a time: about 25 MB while a local day of many series closes
 
@@ -33,13 +33,33 @@ async def write_closings(
         if parts:
             await store.insert_rows(name, parts[0] if len(parts) == 1 else WindowRows.concatenate(parts))
     for number, closing in closings.items():
+        rows = written[number]
         series = np.flatnonzero(table.column("partition") == number)
         series = series[(series >= closing.first_series) & (series < closing.until_series)]
+        if closing.stored_quarters:
+            rows["windows_15m"] = await _write_quarters(store, table, closing.stored_quarters, series)
         for name, span in (("windows_1h", closing.hours), ("windows_1d", closing.days)):
-            written[number][name] = await _write_coarse(
-                store, table, zone=zone, due=(name, span), quarters=closing.quarters, series=series
+            rows[name] = await _write_coarse(
+                store, table, zone=zone, due=(name, span), quarters=rows["windows_15m"], series=series
             )
     return written
+
+
+async def _write_quarters(
+    store: RowStore, table: SeriesTable, span: CoarseSpan, series: npt.NDArray[np.intp]
+) -> WindowRows:
+    """Quarters whose 1m rows are too many to be held, merged from what is stored."""
+    minutes_a_series = (span.until_us - span.first_us) // MINUTE_US
+    parts = [empty_rows()]
+    for some in np.array_split(series, max(1, len(series) * minutes_a_series // _ROWS_A_STEP + 1)):
+        ids = table.column("series_id")[some]
+        n = len(ids)
+        minutes = await store.fetch_rows("windows_1m", ids.tolist(), [span.first_us] * n, [span.until_us] * n)
+        if len(minutes):
+            rows = await asyncio.to_thread(merge_quarters, table, minutes)
+            await store.insert_rows("windows_15m", rows)
+            parts.append(rows)
+    return WindowRows.concatenate(parts)
 
 
 async def _write_coarse(

@@ -5,8 +5,8 @@ a window its row is made, once. The rows of quarter hours that are still open ar
 database; 1h and 1d are merged from 15m rows, which the caller fetches. `closed_until_us` is stored with the offsets: a new owner reads
 from the database only what lies beyond it. A reading before it is late, and the caller revises the windows it belongs to.
 
-Memory: 24 bytes a reading of an open minute, and about 300 bytes (its numbers and a small sketch) a 1-minute row of an unclosed quarter,
-so at most 15 rows, or 4.5 kB, a series that sends every minute. Nothing else grows with time.
+Memory: 24 bytes a reading of an open minute, and about 160 bytes (its numbers and a small sketch) a 1-minute row of an unclosed quarter, of
+which a partition holds HELD_ROWS_MOST at the most: beyond that they are read back when the quarter ends. Nothing else grows with time.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ QUARTER_US: Final = 15 * MINUTE_US
 HOUR_US: Final = 60 * MINUTE_US
 EVERY_SERIES: Final = 1 << 31
 """Beyond every local series index."""
+HELD_ROWS_MOST: Final = 100_000
+"""1-minute rows a partition holds for a quarter that is not over, 15 MB: where there are more, it holds none of that quarter's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ def no_readings() -> OpenReadings:
     return OpenReadings(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int32))
 
 
+def joined(parts: Sequence[OpenReadings]) -> OpenReadings:
+    """All readings of `parts`, of which there is at least one."""
+    return OpenReadings(*(np.concatenate([getattr(part, name) for part in parts]) for name in OpenReadings.__slots__))
+
+
 @dataclass(frozen=True, slots=True)
 class CoarseSpan:
     """Coarse windows that close now: those with `first_us` <= start < `until_us`.
@@ -74,7 +81,8 @@ class CoarseSpan:
 class Closing:
     """What moving the watermark closed: finished 1m and 15m rows, and which hours and local days are due.
 
-    `first_series`, `until_series`: the range of local series it is of, where a closing comes in parts.
+    `first_series`, `until_series`: the range of local series it is of, where a closing comes in parts. `stored_quarters`: the quarters that
+    are to be merged from stored 1m rows, once `minutes` are stored too; `quarters` is empty then.
     """
 
     closed_until_us: int
@@ -84,6 +92,7 @@ class Closing:
     days: CoarseSpan
     first_series: int = 0
     until_series: int = EVERY_SERIES
+    stored_quarters: CoarseSpan | None = None
 
 
 class PartitionWindows:
@@ -97,13 +106,19 @@ class PartitionWindows:
         closed_until_us: int | None = None,
         readings: OpenReadings | None = None,
         unclosed_minutes: WindowRows | None = None,
+        minutes_are_held: bool = True,
+        held_rows_most: int = HELD_ROWS_MOST,
     ) -> None:
-        """`readings`: what a new owner found stored beyond `closed_until_us`; `unclosed_minutes`: the 1m rows of its quarter hour."""
+        """`readings`: what a new owner found stored beyond `closed_until_us`; `unclosed_minutes`: the 1m rows of its quarter hour.
+
+        `minutes_are_held`: whether those are given; if not, and beyond `held_rows_most`, they are read back when the quarter ends.
+        """
         self._table = table
         self._zone = zone
         self.closed_until_us = closed_until_us
         self._open = [] if readings is None or len(readings) == 0 else [readings]
         self._minutes = [] if unclosed_minutes is None else [unclosed_minutes]
+        self._holds, self._held_rows_most = minutes_are_held, held_rows_most
 
     @property
     def open_readings(self) -> int:
@@ -128,7 +143,7 @@ class PartitionWindows:
 
     def revise_held(self, rows: WindowRows) -> None:
         """Put revised 1-minute rows in the place of those held; rows of closed quarter hours are not held and pass by."""
-        if self.closed_until_us is None:
+        if self.closed_until_us is None or not self._holds:
             return
         rows = rows.take(rows.start_us >= self.closed_until_us - self.closed_until_us % QUARTER_US)
         if len(rows) == 0:
@@ -188,12 +203,22 @@ class PartitionWindows:
         self._open, due = [held.take(~closing)], held.take(closing)
         self.closed_until_us, before, self._minutes = until, self._minutes, []
         del held, closing
+        bound_us, held_before = until - until % QUARTER_US, self._holds
+        stored = None
+        if since < bound_us:
+            stored = None if held_before else CoarseSpan(since - since % QUARTER_US, bound_us, bound_us)
+            self._holds = True  # of the quarter that begins
         bounds = [0, *(len(self._table) * part // parts for part in range(1, parts)), EVERY_SERIES]
         for low, high in pairwise(bounds):
             some = due if parts == 1 else due.take((due.series >= low) & (due.series < high))
             minutes = self._finish_minutes(some)
-            quarters = self._finish_quarters([*self._of_range(before, low, high), minutes], since, until)
-            yield Closing(until, minutes, quarters, self._hours(since, until), self._days(since, until), low, high)
+            if held_before:
+                quarters = self._finish_quarters([*self._of_range(before, low, high), minutes], since, bound_us)
+            else:
+                quarters = empty_rows()
+                self._hold(minutes.take(minutes.start_us >= bound_us))
+            hours, days = self._hours(since, until), self._days(since, until)
+            yield Closing(until, minutes, quarters, hours, days, low, high, stored)
 
     def _of_range(self, parts: Sequence[WindowRows], low: int, high: int) -> list[WindowRows]:
         """The rows of a range of local series."""
@@ -208,11 +233,7 @@ class PartitionWindows:
     def _held(self) -> OpenReadings:
         if len(self._open) == 1:
             return self._open[0]
-        if not self._open:
-            return no_readings()
-        return OpenReadings(
-            *(np.concatenate([getattr(part, name) for part in self._open]) for name in OpenReadings.__slots__)
-        )
+        return joined(self._open) if self._open else no_readings()
 
     def _finish_minutes(self, readings: OpenReadings) -> WindowRows:
         if len(readings) == 0:
@@ -232,22 +253,25 @@ class PartitionWindows:
         self._table.column("previous_value")[series] = rows.last[last]
         return rows
 
-    def _finish_quarters(self, minutes: Sequence[WindowRows], since_us: int, until_us: int) -> WindowRows:
+    def _finish_quarters(self, minutes: Sequence[WindowRows], since_us: int, bound_us: int) -> WindowRows:
         """Rows of the quarters that end; 1-minute rows of others are held."""
         minutes = [rows for rows in minutes if len(rows)]
-        bound_us = until_us - until_us % QUARTER_US
         if since_us >= bound_us or not minutes:
-            self._minutes += minutes  # no quarter ends: what is held is not put together before one does
+            for rows in minutes:  # no quarter ends: what is held is not put together before one does
+                self._hold(rows)
             return empty_rows()
         held = WindowRows.concatenate(minutes)
         done = held.start_us < bound_us
-        if not done.all():
-            self._minutes.append(held.take(~done))
+        self._hold(held.take(~done))
         finished = held.take(done)
-        if len(finished) == 0:
-            return empty_rows()
-        series = self._table.index_of(finished.series_id)
-        return merge(self._table.meta, finished, series, starts_fixed(finished.start_us, 900), QUARTER_US)
+        return empty_rows() if len(finished) == 0 else merge_quarters(self._table, finished)
+
+    def _hold(self, minutes: WindowRows) -> None:
+        if len(minutes) == 0 or not self._holds:
+            return
+        self._minutes.append(minutes)
+        if self.held_rows > self._held_rows_most:
+            self._minutes, self._holds = [], False
 
     def _hours(self, since_us: int, until_us: int) -> CoarseSpan:
         return CoarseSpan(
@@ -257,6 +281,13 @@ class PartitionWindows:
     def _days(self, since_us: int, until_us: int) -> CoarseSpan:
         days, _ = starts_local_day(np.array([since_us, until_us]), self._zone)
         return CoarseSpan(int(days[0]), int(days[1]), since_us - since_us % QUARTER_US)
+
+
+def merge_quarters(table: SeriesTable, minutes: WindowRows) -> WindowRows:
+    """15m rows from 1m rows."""
+    return merge(
+        table.meta, minutes, table.index_of(minutes.series_id), starts_fixed(minutes.start_us, 900), QUARTER_US
+    )
 
 
 def merge_hours(table: SeriesTable, quarters: WindowRows) -> WindowRows:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ingest.contract.reading import Reading
-from processors import closing
+from processors import closing, ownership, window_store
 from tests.processors.reference import reference_windows
 from tests.processors.running import City
 
@@ -100,6 +100,8 @@ async def test_windows_of_any_arrival_order_equal_the_slow_reference(
 ) -> None:
     if order.endswith("in parts"):
         monkeypatch.setattr(closing, "ROWS_AT_ONCE", 3)
+        monkeypatch.setattr(ownership, "HELD_ROWS_MOST", 20)
+        monkeypatch.setattr(window_store, "_AS_RECORDS", 1)
     readings = some_readings(devices=6, minutes=60 * 30)
     arriving = list(readings)
     if order == "shuffled":

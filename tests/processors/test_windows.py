@@ -24,7 +24,7 @@ from processors.ownership import rebuild_windows
 from processors.revision import Revision
 from processors.rollup import write_closings
 from processors.series import METRIC_LIST, NEVER_US, SeriesTable
-from processors.windows import OpenReadings, PartitionWindows
+from processors.windows import HELD_ROWS_MOST, OpenReadings, PartitionWindows
 from tests.processors.known import Row, known
 from tests.processors.memory_store import MemoryStore
 from tests.processors.reference import reference_windows
@@ -37,6 +37,14 @@ BASE_US = 1_700_000_000_000_000
 Arrivals = Sequence[Sequence[Reading]]
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Rows that close in one part (None: all), rows that are held for a quarter."""
+
+    rows_at_once: int | None = None
+    held_rows: int = HELD_ROWS_MOST
+
+
 @dataclass(slots=True)
 class Partition:
     """One partition on a store in memory, driven as the checkpoint drives it."""
@@ -45,10 +53,12 @@ class Partition:
     table: SeriesTable
     windows: PartitionWindows
     watermark_us: int | None = None
-    rows_at_once: int | None = None
+    bounds: Bounds = Bounds()
 
     @classmethod
-    async def taken_over(cls, store: MemoryStore, closed_until_us: int | None, watermark_us: int | None) -> Partition:
+    async def taken_over(
+        cls, store: MemoryStore, closed_until_us: int | None, watermark_us: int | None, bounds: Bounds = Bounds()
+    ) -> Partition:
         """A new owner: knows nothing but what is stored."""
         number = partition_of(DEVICE, 1)
         table = SeriesTable(1)
@@ -62,8 +72,8 @@ class Partition:
             found = store.newest_before(int(index) + 1, NEVER_US if closed_until_us is None else closed_until_us)
             if found is not None:
                 table.column("previous_time_us")[index], table.column("previous_value")[index] = found
-        windows = await rebuild_windows(store, table, series, closed_until_us, ZONE)
-        return cls(store, table, windows, watermark_us)
+        windows = await rebuild_windows(store, table, series, closed_until_us, ZONE, held_rows_most=bounds.held_rows)
+        return cls(store, table, windows, watermark_us, bounds)
 
     async def take(self, batch: Sequence[Reading], lateness_us: int) -> None:
         """One batch: store what is new, revise what is late, close what is due."""
@@ -89,7 +99,7 @@ class Partition:
     async def advance(self, watermark_us: int) -> None:
         """Move the watermark and write what closes."""
         self.watermark_us = watermark_us if self.watermark_us is None else max(self.watermark_us, watermark_us)
-        for closing in self.windows.close_in_parts(self.watermark_us, self.rows_at_once):
+        for closing in self.windows.close_in_parts(self.watermark_us, self.bounds.rows_at_once):
             await write_closings(self.store, self.table, ZONE, {partition_of(DEVICE, 1): closing})
 
     def _columns(self, batch: Sequence[Reading]) -> OpenReadings:
@@ -102,18 +112,14 @@ class Partition:
         )
 
 
-async def run(
-    batches: Arrivals, *, lateness_us: int, restarts: set[int], rows_at_once: int | None = None
-) -> MemoryStore:
+async def run(batches: Arrivals, *, lateness_us: int, restarts: set[int], bounds: Bounds = Bounds()) -> MemoryStore:
     """Feed the batches, changing the owner before those numbered in `restarts`; at the end everything is closed."""
-    partition = await Partition.taken_over(MemoryStore(), None, None)
-    partition.rows_at_once = rows_at_once
+    partition = await Partition.taken_over(MemoryStore(), None, None, bounds)
     for number, batch in enumerate(batches):
         if number in restarts:
             partition = await Partition.taken_over(
-                partition.store, partition.windows.closed_until_us, partition.watermark_us
+                partition.store, partition.windows.closed_until_us, partition.watermark_us, bounds
             )
-            partition.rows_at_once = rows_at_once
         await partition.take(batch, lateness_us)
     assert partition.watermark_us is not None
     await partition.advance(partition.watermark_us + lateness_us + 3 * 86_400_000_000)
@@ -155,13 +161,13 @@ def arrivals(draw: st.DrawFn) -> tuple[list[Reading], Arrivals, int, set[int]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(arrivals(), st.sampled_from((None, 1, 2, 7)))
+@given(arrivals(), st.builds(Bounds, st.sampled_from((None, 1, 2, 7)), st.sampled_from((0, 1, 3, 10, HELD_ROWS_MOST))))
 def test_any_arrival_gives_the_rows_of_sorted_unique_input(
-    case: tuple[list[Reading], Arrivals, int, set[int]], rows_at_once: int | None
+    case: tuple[list[Reading], Arrivals, int, set[int]], bounds: Bounds
 ) -> None:
     readings, batches, lateness_us, restarts = case
     expected = asyncio.run(run([readings], lateness_us=0, restarts=set()))
-    found = asyncio.run(run(batches, lateness_us=lateness_us, restarts=restarts, rows_at_once=rows_at_once))
+    found = asyncio.run(run(batches, lateness_us=lateness_us, restarts=restarts, bounds=bounds))
     assert {key: value for key, (value, _) in found.readings.items()} == {
         key: value for key, (value, _) in expected.readings.items()
     }
