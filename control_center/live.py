@@ -23,6 +23,7 @@ from control_center.rows import CursorRow
 from ingest.contract.broker import KafkaSettings
 from ingest.contract.damaged_log import CorruptRecordException, read_to_damage
 from ingest.contract.frame import FrameError, decode_readings
+from ingest.contract.memory import give_back
 from ingest.contract.steady_clock import SteadyClock
 
 _log = logging.getLogger(__name__)
@@ -109,7 +110,9 @@ class LiveTail:
         await self._positioned.wait()
         while True:
             try:
-                self.values.prime(await self._queries.latest(self.clock.now() - timedelta(days=_PRIME_DAYS)))
+                async for rows in self._queries.latest(self.clock.now() - timedelta(days=_PRIME_DAYS)):
+                    self.values.prime(rows)
+                await asyncio.to_thread(give_back)
                 return
             except (asyncpg.PostgresError, *DATABASE_AWAY):
                 await asyncio.sleep(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final, TypeAlias, TypeVar
@@ -29,6 +30,7 @@ from control_center.rows import (
     StoredReading,
     Window,
 )
+from control_center.where import Where
 
 DATABASE_AWAY: Final = (
     asyncpg.PostgresConnectionError,
@@ -43,13 +45,14 @@ DATABASE_AWAY: Final = (
 
 Row = TypeVar("Row")
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Arguments = list[object]
 
 WINDOW_VIEWS: Final = {size: f"city_view.windows_{size}" for size in ("1m", "15m", "1h", "1d")}
 PAYLOAD_BYTES: Final = 16 * 1024
 """As much of a dead letter as a list shows; a page of whole ones could be hundreds of megabytes."""
 
 _ACQUIRE_TIMEOUT_S: Final = 5.0
+_SERIES_AT_ONCE: Final = 10_000
+"""Whose newest values are asked for in one statement: a fraction of a second."""
 _JSON_COLUMNS: Final = frozenset({"raised_detail", "cleared_detail", "detail"})
 
 
@@ -62,23 +65,6 @@ def _typed(kind: type[Row], record: asyncpg.Record) -> Row:
     if kind in {AlarmRow, AlarmEvent}:
         values |= {key: json.loads(values[key]) for key in _JSON_COLUMNS & values.keys() if values[key] is not None}
     return kind(**values)
-
-
-class _Where:
-    """Collects conditions and their bound values, so that no value is ever part of the SQL text."""
-
-    def __init__(self) -> None:
-        self.conditions: list[str] = ["true"]
-        self.arguments: Arguments = []
-
-    def add(self, condition: str, *values: object) -> None:
-        """`condition` with {0}, {1} where the values go."""
-        marks = [f"${len(self.arguments) + n + 1}" for n in range(len(values))]
-        self.conditions.append(condition.format(*marks))
-        self.arguments += values
-
-    def __str__(self) -> str:
-        return " AND ".join(self.conditions)
 
 
 class Queries:
@@ -104,7 +90,7 @@ class Queries:
         q: str | None = None,
     ) -> list[Device]:
         """Devices by id, beginning after the id `after`; `q` is a part of the id or name, in any case."""
-        where = _Where()
+        where = Where()
         if after is not None:
             where.add("device > {0}", after)
         if kind is not None:
@@ -129,13 +115,20 @@ class Queries:
             WHERE s.device = $1 ORDER BY s.metric"""
         return await self._fetch(LastValue, sql, device)
 
-    async def latest(self, since: datetime) -> list[LatestValue]:
-        """The newest stored value of every series that has one at or after `since`."""
+    async def latest(self, since: datetime) -> AsyncIterator[list[LatestValue]]:
+        """The newest stored value of every series that has one at or after `since`, some series after the others.
+
+        In one statement a million series took longer than a statement may, again and again, and a gigabyte.
+        """
         sql = """
             SELECT s.device, s.metric, r.time, r.value FROM city_view.series s
             JOIN LATERAL (SELECT time, value FROM city.readings WHERE series_id = s.series_id AND time >= $1
-                          ORDER BY time DESC LIMIT 1) r ON true"""
-        return await self._fetch(LatestValue, sql, since)
+                          ORDER BY time DESC LIMIT 1) r ON true
+            WHERE s.series_id > $2 AND s.series_id <= $3"""
+        async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
+            last = await connection.fetchval("SELECT coalesce(max(series_id), 0) FROM city_view.series")
+        for after in range(0, last, _SERIES_AT_ONCE):
+            yield await self._fetch(LatestValue, sql, since, after, after + _SERIES_AT_ONCE)
 
     async def device_intervals(self) -> dict[str, int | None]:
         """The registered interval of every device in seconds, None where each metric's own holds."""
@@ -147,7 +140,7 @@ class Queries:
         self, *, limit: int, after: int | None = None, device: str | None = None, metric: str | None = None
     ) -> list[Series]:
         """Series by id, beginning after the id `after`."""
-        where = _Where()
+        where = Where()
         if after is not None:
             where.add("series_id > {0}", after)
         if device is not None:
@@ -179,7 +172,7 @@ class Queries:
         before: tuple[datetime, int] | None = None,
     ) -> list[AlarmRow]:
         """Alarms, newest first (raised_at, then id), beginning after the key `before`."""
-        where = _Where()
+        where = Where()
         if states is not None:
             where.add("state = ANY({0})", list(states))
         if severity is not None:
@@ -212,7 +205,7 @@ class Queries:
         since: datetime | None = None,
     ) -> list[LedgerRow]:
         """Lives of gateways, by gateway and newest first, beginning after the key `after`; only those heard of at or after `since`."""
-        where = _Where()
+        where = Where()
         if since is not None:
             where.add("last_seen >= {0}", since)
         if gateway is not None:
@@ -248,7 +241,7 @@ class Queries:
         self, *, limit: int, reason: str | None = None, before: int | None = None
     ) -> list[DeadLetterRow]:
         """Dead letters, newest first, beginning after the id `before`."""
-        where = _Where()
+        where = Where()
         if reason is not None:
             where.add("reason = {0}", reason)
         if before is not None:
@@ -262,7 +255,7 @@ class Queries:
         self, *, limit: int, device: str | None = None, after: tuple[str, str] | None = None
     ) -> list[DeviceClock]:
         """Devices whose clock is wrong, heard of within a day, by (device, kind), beginning after the key `after`."""
-        where = _Where()
+        where = Where()
         where.add("last_seen > now() - interval '1 day'")
         if device is not None:
             where.add("device = {0}", device)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from control_center import queries
 from control_center.app import ControlConfig
 from control_center.live import PartitionTail
 from control_center.rows import CursorRow
@@ -70,9 +71,11 @@ async def test_a_reading_is_live_before_any_processor_has_seen_it(config: Contro
         assert 1.0 <= status["lag_s"] < 30
 
 
+@pytest.mark.parametrize("at_once", [queries._SERIES_AT_ONCE, 1])
 async def test_stored_values_are_there_from_the_start_and_yield_to_newer_ones(
-    config: ControlConfig, connection: Database, seeded: Seeded
+    config: ControlConfig, connection: Database, seeded: Seeded, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
+    monkeypatch.setattr(queries, "_SERIES_AT_ONCE", at_once)
     now = datetime.now(UTC)
     series = seeded.series["air-1", "no2"]
     await connection.execute("INSERT INTO city.readings VALUES ($1, $2, 41, 0)", series, now - timedelta(hours=2))
