@@ -58,14 +58,19 @@ def memory(stack: LocalStack, sizes: list[int]) -> Iterator[Row]:
     each = (many - one) / OPEN_SERIES / (OPEN_WINDOWS - 1) * 1e6
     note = f"processor: {each:,.0f} bytes for each open window of two readings"
     yield _row(
-        f"processor, {OPEN_SERIES:,} series with {OPEN_WINDOWS} open windows", "1 open window", "MB", many, one, notes=(note,)
+        f"processor, {OPEN_SERIES:,} series with {OPEN_WINDOWS} open windows",
+        "1 open window",
+        "MB",
+        many,
+        one,
+        notes=(note,),
     )
 
 
 def measure(stack: LocalStack, series: int) -> Held:
     """One whole way with so many series."""
     devices = max(1, series // METRICS_A_DEVICE)
-    with soak_city(stack, 1) as city:
+    with soak_city(stack, 1, rules=None) as city:
         send(city, devices, turns=1)
         city.committed(devices * READINGS)
         at_rest(city)
@@ -88,7 +93,7 @@ def start(city: SoakCity, devices: int) -> float:
 
 def open_windows(stack: LocalStack, windows: int) -> float:
     """PSS of a processor in MB when every series has so many windows open: two readings a minute, and a lateness beyond them all."""
-    with soak_city(stack, 1, {"CITYNERVE_PROCESSORS__ALLOWED_LATENESS_S": str(2 * 60 * OPEN_WINDOWS)}) as city:
+    with soak_city(stack, 1, {"CITYNERVE_PROCESSORS__ALLOWED_LATENESS_S": str(2 * 60 * OPEN_WINDOWS)}, None) as city:
         send(city, OPEN_SERIES // METRICS_A_DEVICE, turns=windows, step_s=60)
         city.committed(OPEN_SERIES // METRICS_A_DEVICE * windows * READINGS)
         at_rest(city)

@@ -142,8 +142,10 @@ class SoakCity:
 
 
 @contextlib.contextmanager
-def soak_city(stack: LocalStack, processors: int, settings: Mapping[str, str] | None = None) -> Iterator[SoakCity]:
-    """All parts, ready, and the page's stream open."""
+def soak_city(
+    stack: LocalStack, processors: int, settings: Mapping[str, str] | None = None, rules: str | None = RULES
+) -> Iterator[SoakCity]:
+    """All parts, ready, and the page's stream open. `rules`: the text of a rules file; None: those that come with CityNerve."""
     with contextlib.ExitStack() as held:
         place = held.enter_context(own_place(stack))
         folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
@@ -153,7 +155,7 @@ def soak_city(stack: LocalStack, processors: int, settings: Mapping[str, str] | 
         for number in range(processors):
             way.start_processor(f"soak-{number}")
         way.gateway.start()
-        port = int(held.enter_context(control_center(way.environment, RULES)).rpartition(":")[2])
+        port = int(held.enter_context(control_center(way.environment, rules)).rpartition(":")[2])
         page = Page(port)
         held.callback(page.close)
         yield SoakCity(way, port, page)
