@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry
 from ingest.admission import Admitted, TimeWindow
 from ingest.catalogue import Catalogue
 from ingest.device_profile import load_profiles
+from ingest.messages import Message
 from ingest.metrics import IngestMetrics
-from ingest.mqtt_packets import Message
 from ingest.reading_slice import SliceReader
 from ingest.settings import IngestSettings
 

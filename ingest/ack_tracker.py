@@ -66,7 +66,7 @@ class AckTracker:
             first = self._tickets.popleft()
             self.unfinished -= len(first.mids)
             if self._connected and first.generation == self._generation:
-                ready += [mid for mid in first.mids if mid]
+                ready += [mid for mid in first.mids if mid] if 0 in first.mids else first.mids
             else:
                 self.dropped_acks += len(first.mids)
         return ready

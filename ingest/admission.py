@@ -61,15 +61,21 @@ def admit(columns: Columns, profile: DeviceProfile, catalogue: Catalogue, window
     batch = _Batch(columns, profile, catalogue)
     batch.judge_values()
     batch.judge_times(window, now_us)
-    admitted = batch.codes == ADMITTED
+    admitted: npt.NDArray[np.bool_] | npt.NDArray[np.intp] = batch.codes == ADMITTED
     rejects = columns.rejects if admitted.all() else [*columns.rejects, *batch.rejects(window)]
+    messages = np.array(columns.messages, np.int32)
+    if (
+        messages[1:] < messages[:-1]
+    ).any():  # decoded by kind: the first of two readings of a device is the one that came first
+        order = np.argsort(messages, kind="stable")
+        admitted = order[admitted[order]]
     return Admitted(
         batch.devices[admitted],
         batch.metrics[admitted],
         batch.time_us[admitted],
         batch.values[admitted],
         batch.flags[admitted],
-        np.array(columns.messages, np.int32)[admitted],
+        messages[admitted],
         _merge(rejects),
     )
 

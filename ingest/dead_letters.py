@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ingest.contract.frame import DeadLetter
 from ingest.contract.rejects import Reject, RejectReason
-from ingest.mqtt_packets import Message
+from ingest.messages import Message
 
 _DETAIL_LIMIT = 400
 _TOPIC_LIMIT = 1000

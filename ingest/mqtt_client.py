@@ -7,15 +7,18 @@ and builds three objects for it (16-36 us a QoS 1 message measured); this one co
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from ingest.mqtt_packets import MalformedStreamError, Message, OtherPacket, PacketReader, pubacks
+from ingest.messages import Messages
+from ingest.mqtt_packets import MalformedStreamError, OtherPacket, PacketReader, pubacks
 
 _CHUNK_BYTES = 262_144
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
 _PUBACK = 0x40
 _DISCONNECT = b"\xe0\x00"
 _ONCE = {0x20: "CONNACK", 0x90: "SUBACK"}
@@ -31,7 +34,7 @@ class BatchingClient(paho.Client):
     Everything runs on the caller's thread: call `loop_read`, `loop_write` and `loop_misc` from one thread only.
     """
 
-    def __init__(self, client_id: str, max_payload: int, on_messages: Callable[[list[Message]], None]) -> None:
+    def __init__(self, client_id: str, max_payload: int, on_messages: Callable[[Messages], None]) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=True)
         # a callback that raises would otherwise end paho's work for good while is_connected() still says True
         self.suppress_exceptions = True
@@ -39,6 +42,8 @@ class BatchingClient(paho.Client):
         self._on_messages = on_messages
         self._reader = PacketReader(max_payload)
         self.last_packet = time.monotonic()
+        self.chunk_was_full = False
+        """Whether more was there than one read takes."""
         self.fault = ""
         """What the peer sent that ended the connection; empty where it did nothing wrong."""
         self._seen: set[int] = set()
@@ -60,9 +65,20 @@ class BatchingClient(paho.Client):
             return MQTTErrorCode.MQTT_ERR_SUCCESS
         except OSError:
             chunk = b""
+        self._answer_at_once()
+        self.chunk_was_full = len(chunk) == _CHUNK_BYTES
         self.last_packet = self._last_bytes_received = time.monotonic()
         rc = self._handle_chunk(chunk) if chunk else MQTTErrorCode.MQTT_ERR_CONN_LOST
         return rc if rc == MQTTErrorCode.MQTT_ERR_SUCCESS or self._sock is None else self._loop_rc_handle(rc)
+
+    def _answer_at_once(self) -> None:
+        """Let the system acknowledge what was read now and not 40 ms later: a broker without TCP_NODELAY gathers small packets until then.
+
+        Gathered, a packet costs Mosquitto 2 us less than sent by itself.
+        """
+        if _QUICK_ACK is not None and self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # type: ignore[attr-defined]  # as in `leave`
 
     def _handle_chunk(self, chunk: bytes) -> MQTTErrorCode:
         try:

@@ -6,13 +6,14 @@ Runs on the event loop (no thread of its own); only connecting, which blocks, is
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
+import itertools
 import logging
 import random
 import ssl
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -25,9 +26,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from ingest.ack_tracker import AckTracker, Ticket
 from ingest.contract.broker import MqttSettings
 from ingest.contract.steady_clock import wall_us
+from ingest.messages import Messages
 from ingest.metrics import IngestMetrics
 from ingest.mqtt_client import BatchingClient
-from ingest.mqtt_packets import Message
 from ingest.settings import IngestSettings
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ _RECONNECT_FIRST_S, _RECONNECT_MOST_S = 0.2, 15.0
 _CONNECT_TIMEOUT_S = 5.0
 _GOODBYE_S = 1.0
 _GRANTED_QOS1 = 1
+_REST_SHARE = 0.05
+"""Of the age at which frames go out: how long the socket is left alone after each read."""
 
 
 class MqttSource:
@@ -54,8 +57,12 @@ class MqttSource:
         self._session_expected = session_expected
         self._filters = [route.topic for route in settings.routes]
         self._tracker = AckTracker()
-        self._inbox: deque[Message] = deque()
+        self._inbox = Messages()
         self._inbox_bytes = 0
+        self._wanted = 1
+        self._rest_s = settings.flush_age_ms / 1000 * _REST_SHARE
+        self._resting: asyncio.TimerHandle | None = None
+        self._last_arrival = 0.0
         self._arrived = asyncio.Event()
         self._dropped = asyncio.Event()
         self._reading = False
@@ -71,27 +78,46 @@ class MqttSource:
 
     # -- for the pipeline
 
-    async def batch(self, timeout_s: float) -> list[Message]:
-        """Up to `slice_messages` messages, received one after the other on one connection; empty after `timeout_s` without any."""
-        if not self._inbox:
+    async def batch(self, timeout_s: float, at_least: int = 1) -> Messages:
+        """Up to `slice_messages` messages, received one after the other on one connection.
+
+        Waits for `at_least` of them (fewer where they are large or the socket is left unread), and for `timeout_s` at most.
+        """
+        if not self._enough(at_least):
+            self._wanted = at_least
             self._arrived.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._arrived.wait()
-        messages: list[Message] = []
-        size = 0
-        while self._inbox and len(messages) < self._settings.slice_messages and size < self._settings.slice_bytes:
-            message = self._inbox.popleft()
-            size += len(message.payload)
-            messages.append(message)
-        self._inbox_bytes -= size
-        return messages
+        return self._slice()
 
-    def track(self, messages: Sequence[Message]) -> Ticket:
+    def _slice(self) -> Messages:
+        settings, inbox = self._settings, self._inbox
+        most = min(len(inbox), settings.slice_messages)
+        if self._inbox_bytes > settings.slice_bytes:
+            ends = list(itertools.accumulate(map(len, inbox.payloads[:most])))
+            most = min(most, bisect.bisect_left(ends, settings.slice_bytes) + 1)
+        if most == len(inbox):
+            self._inbox, self._inbox_bytes = Messages(), 0
+            return inbox
+        taken = inbox.take(most)
+        self._inbox_bytes -= taken.payload_bytes()
+        return taken
+
+    def _enough(self, wanted: int) -> bool:
+        inbox = len(self._inbox)
+        return inbox >= wanted or (inbox > 0 and (self._inbox_bytes >= self._settings.slice_bytes or not self._reading))
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last message came."""
+        return time.monotonic() - self._last_arrival
+
+    def track(self, messages: Messages) -> Ticket:
         """Note that these messages, the next in order of receipt, are being worked on."""
-        self._held_bytes += sum(len(message.payload) for message in messages)
+        self._held_bytes += messages.payload_bytes()
         # the inbox is emptied on a reconnect, so whatever is in it belongs to the current connection
-        return self._tracker.open([message.mid for message in messages], self._tracker.generation)
+        return self._tracker.open(messages.mids, self._tracker.generation)
 
     def finish(self, ticket: Ticket, held_bytes: int) -> None:
         """All of a ticket is safe: acknowledge what its order allows."""
@@ -269,6 +295,7 @@ class MqttSource:
             loop = asyncio.get_running_loop()
             loop.remove_reader(sock.fileno())
             loop.remove_writer(sock.fileno())
+            self._stop_resting()
         self._reading = False
 
     def _forget_connection(self) -> None:
@@ -276,25 +303,21 @@ class MqttSource:
         self._subscribed = False
         self._metrics.mqtt_is(up=False)
         # not worked on yet and no longer ours to acknowledge: the broker delivers them again
-        self._inbox.clear()
-        self._inbox_bytes = 0
+        self._inbox, self._inbox_bytes = Messages(), 0
 
-    def _received(self, messages: list[Message]) -> None:
+    def _received(self, messages: Messages) -> None:
         now_us = self.now_us()
-        size = 0
-        redelivered = 0
-        for message in messages:
-            message.received_us = now_us
-            size += len(message.payload)
-            redelivered += message.dup
+        messages.received_us = [now_us] * len(messages)
         self._inbox.extend(messages)
-        self._inbox_bytes += size
+        self._inbox_bytes += messages.payload_bytes()
+        self._last_arrival = time.monotonic()
         self._metrics.messages.inc(len(messages))
         self._metrics.last_message.set(now_us / 1e6)
-        if redelivered:
-            self._metrics.redelivered.inc(redelivered)
-        self._arrived.set()
+        if messages.dups:
+            self._metrics.redelivered.inc(len(messages.dups))
         self._read_or_pause()
+        if self._enough(self._wanted):
+            self._arrived.set()
 
     # -- the event loop's side of the socket
 
@@ -309,6 +332,7 @@ class MqttSource:
             loop = asyncio.get_running_loop()
             loop.remove_reader(sock.fileno())
             loop.remove_writer(sock.fileno())
+        self._stop_resting()
         self._reading = False
 
     def _read_or_pause(self) -> None:
@@ -325,6 +349,7 @@ class MqttSource:
         if wanted and not self._reading:
             asyncio.get_running_loop().add_reader(sock.fileno(), self._readable)
         elif self._reading and not wanted:
+            self._stop_resting()
             asyncio.get_running_loop().remove_reader(sock.fileno())
             if self._taking:
                 self._metrics.reading_paused.inc()
@@ -334,6 +359,27 @@ class MqttSource:
         self._drive(self._client.loop_read)
         while self._reading and self._client.pending_bytes():
             self._drive(self._client.loop_read)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Leave the socket alone for a moment, unless much is there: what comes meanwhile is read at once, and goes out no later.
+
+        Woken for each packet, the gateway and the broker spend more on waking than on messages.
+        """
+        sock = self._client.socket()
+        if self._reading and sock is not None and not self._client.chunk_was_full:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(sock.fileno())
+            self._resting = loop.call_later(self._rest_s, self._rested, sock.fileno())
+
+    def _rested(self, number: int) -> None:
+        self._resting = None
+        asyncio.get_running_loop().add_reader(number, self._readable)
+
+    def _stop_resting(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
 
     def _writable(self) -> None:
         self._drive(self._client.loop_write)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from ingest.ack_tracker import Ticket
@@ -13,19 +13,26 @@ from ingest.contract.topics import Topics
 from ingest.custody import Custody
 from ingest.flush import Flush
 from ingest.frames import FrameBuilder
+from ingest.messages import Messages
 from ingest.metrics import IngestMetrics
-from ingest.mqtt_packets import Message
 from ingest.reading_slice import SliceReader
 from ingest.settings import IngestSettings
+
+_MUCH, _SILENCE_S, _LOOK_EVERY_S = 256, 0.012, 0.025
+"""Messages gathered and seconds without another one after which a flush waits no longer, and how often that is looked at."""
 
 
 class Source(Protocol):
     """Where messages come from, and where they are acknowledged."""
 
-    async def batch(self, timeout_s: float) -> list[Message]:
-        """Messages in order of receipt; empty after the timeout."""
+    async def batch(self, timeout_s: float, at_least: int = 1) -> Messages:
+        """Messages in order of receipt as soon as there are so many of them, or what there is after the timeout."""
 
-    def track(self, messages: Sequence[Message]) -> Ticket:
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last message came."""
+
+    def track(self, messages: Messages) -> Ticket:
         """Note that the next messages are being worked on."""
 
     def finish(self, ticket: Ticket, held_bytes: int) -> None:
@@ -73,7 +80,7 @@ class Pipeline:
     async def run(self, stopping: Callable[[], bool]) -> None:
         """Move messages along until `stopping()` and nothing is left to take."""
         while True:
-            messages = await self._source.batch(self._patience_s())  # 1 receive: mqtt_source
+            messages = await self._source.batch(self._patience_s(), self._at_least())  # 1 receive: mqtt_source
             if messages:
                 self._take(messages)
             if self._due():
@@ -83,14 +90,14 @@ class Pipeline:
                 return
             await asyncio.sleep(0)  # a slice is at most a few milliseconds: keep-alives and acknowledgements keep time
 
-    def _take(self, messages: list[Message]) -> None:
+    def _take(self, messages: Messages) -> None:
         ticket = self._source.track(messages)
-        held = sum(len(message.payload) for message in messages)
+        held = messages.payload_bytes()
         taken = self._reader.read(
             messages
         )  # 2 decode: decoders/   3 admit: admission   4 set rejects aside: dead_letters
         self._custody.received(len(messages), taken.readings)
-        self._builder.add(taken.admitted, taken.letters, messages[0].received_us)  # 5 gather: frames
+        self._builder.add(taken.admitted, taken.letters, messages.received_us[0])  # 5 gather: frames
         if not self._tickets:
             self._flush_at = time.monotonic() + self._settings.flush_age_ms / 1000
         self._tickets.append((ticket, held))
@@ -114,9 +121,20 @@ class Pipeline:
             return False
         if self._builder.readings >= self._settings.flush_readings or self._messages >= self._flush_messages:
             return True
-        return time.monotonic() >= self._flush_at
+        return time.monotonic() >= self._flush_at or self._stuck()
+
+    def _stuck(self) -> bool:
+        """Much is gathered and nothing comes any more: the broker may wait for our acknowledgement before it sends on."""
+        return self._messages >= _MUCH and self._source.silent_s >= _SILENCE_S
+
+    def _at_least(self) -> int:
+        """Messages worth a turn: the first ones begin a flush, the others are decoded by whole slices or when the flush is due."""
+        if not self._tickets:
+            return 1
+        return max(1, min(self._settings.slice_messages, self._flush_messages - self._messages))
 
     def _patience_s(self) -> float:
         if not self._tickets:
             return 0.25
-        return max(0.0005, self._flush_at - time.monotonic())
+        left_s = max(0.0005, self._flush_at - time.monotonic())
+        return min(left_s, _LOOK_EVERY_S) if self._messages >= _MUCH else left_s

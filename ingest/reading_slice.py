@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,9 +16,10 @@ from ingest.contract.rejects import Reject, RejectReason
 from ingest.dead_letters import dead_letter, too_large
 from ingest.decoders import chirpstack_v4, plain_json, senml_json
 from ingest.decoders.columns import Arrival, Columns, RefusedError
+from ingest.decoders.plain_json_rows import PlainJsonRows
 from ingest.device_profile import DeviceProfile
+from ingest.messages import Message, Messages
 from ingest.metrics import IngestMetrics
-from ingest.mqtt_packets import Message
 from ingest.settings import Format, Route
 from ingest.topic_routes import TopicRoutes
 
@@ -82,7 +83,8 @@ class SliceReader:
         max_payload_bytes: int,
         metrics: IngestMetrics,
     ) -> None:
-        self._routes = TopicRoutes(routes)
+        self._routes = routes
+        self._route_of = TopicRoutes(routes)
         self._profiles = profiles
         self._catalogue = catalogue
         self._window = window
@@ -90,13 +92,18 @@ class SliceReader:
         self._metrics = metrics
         self.doubt_us: Callable[[], int] = lambda: 0
         """How much later it may be than the time of receipt says."""
-        self._decoders = {route.topic: decoder_for(route.format, profiles[route.profile]) for route in routes}
+        self._decoders = [decoder_for(route.format, profiles[route.profile]) for route in routes]
+        self._rows = {
+            number: PlainJsonRows(profiles[route.profile].json_mapping)
+            for number, route in enumerate(routes)
+            if route.format == "plain-json"
+        }
 
-    def read(self, messages: list[Message]) -> Taken:
+    def read(self, given: Sequence[Message]) -> Taken:
         """Decode and admit; `now` is the slice's latest receipt."""
-        taken = Taken()
+        taken, messages = Taken(), Messages.of(given)
         columns = self._decode(messages, taken)
-        now_us = messages[-1].received_us
+        now_us = messages.received_us[-1]
         rejects: list[tuple[int, Reject]] = []
         readings = 0
         for name, found in columns.items():
@@ -135,24 +142,50 @@ class SliceReader:
             return self._window
         return TimeWindow(self._window.max_age_us, self._window.max_ahead_us + doubt_us)
 
-    def _decode(self, messages: list[Message], taken: Taken) -> dict[str, Columns]:
+    def _decode(self, messages: Messages, taken: Taken) -> dict[str, Columns]:
         columns: dict[str, Columns] = {}
-        for index, message in enumerate(messages):
-            route = self._routes.find(message.topic)
-            if route is None:
-                reject = Reject(RejectReason.UNKNOWN_TOPIC, f"no route takes topic {message.topic[:200]!r}")
-                self._set_aside(message, reject, taken)
-                continue
-            if message.cut or len(message.payload) > self._max_payload:
-                self._set_aside(message, too_large(message, self._max_payload), taken)
-                continue
-            out = columns.get(route.profile)
-            if out is None:
-                out = columns[route.profile] = Columns()
-            out.message = index
-            arrival = Arrival(message.topic, message.received_us)
-            decode_message(self._decoders[route.topic], message.payload, arrival, out)
+        for number, indexes in self._by_route(messages, taken):
+            out = columns.setdefault(self._routes[number].profile, Columns())
+            rows = self._rows.get(number)
+            left = self._decode_rows(rows, indexes, messages, out) if rows is not None else indexes
+            decoder = self._decoders[number]
+            for index in left:
+                out.message = index
+                arrival = Arrival(messages.topics[index], messages.received_us[index])
+                decode_message(decoder, messages.payloads[index], arrival, out)
         return columns
+
+    @staticmethod
+    def _decode_rows(rows: PlainJsonRows, indexes: list[int], messages: Messages, out: Columns) -> list[int]:
+        """Many at once; the indexes of those left."""
+        readings, rejects = len(out), len(out.rejects)
+        try:
+            return rows.decode(indexes, messages.topics, messages.payloads, messages.received_us, out)
+        except Exception:
+            # our own mistake: one by one they are only slower
+            log.exception("messages could not be decoded together")
+            out.truncate(readings, rejects)
+            return indexes
+
+    def _by_route(self, messages: Messages, taken: Taken) -> list[tuple[int, list[int]]]:
+        """(route, indexes of messages) of what can be decoded; the rest is set aside."""
+        routes = self._route_of.numbers(messages.topics)
+        large = {index for index, size in enumerate(map(len, messages.payloads)) if size > self._max_payload}
+        large |= messages.cuts.keys()
+        if not large and len(set(routes)) == 1 and routes[0] is not None:
+            return [(routes[0], list(range(len(routes))))]
+        found: dict[int, list[int]] = {}
+        for index, number in enumerate(routes):
+            if number is None:
+                topic = messages.topics[index]
+                self._set_aside(
+                    messages[index], Reject(RejectReason.UNKNOWN_TOPIC, f"no route takes topic {topic[:200]!r}"), taken
+                )
+            elif index in large:
+                self._set_aside(messages[index], too_large(messages[index], self._max_payload), taken)
+            else:
+                found.setdefault(number, []).append(index)
+        return list(found.items())
 
     def _set_aside(self, message: Message, reject: Reject, taken: Taken) -> None:
         taken.letters.append(dead_letter(message, reject))

@@ -67,11 +67,11 @@ class IngestSettings(BaseModel):
     max_payload_bytes: int = Field(262_144, ge=1024, le=2_097_152)
     max_channels: int = Field(1_000_000, ge=1000)
 
-    receive_maximum: int = Field(2000, ge=1, le=65_535)
+    receive_maximum: int = Field(8000, ge=1, le=65_535)
     session_expiry_s: int = Field(7 * 86_400, ge=60, le=4_294_967_294)
-    max_unacked_messages: int = Field(8000, ge=1)
+    max_unacked_messages: int = Field(16_000, ge=1)
     max_unacked_bytes: int = Field(64 * 1024 * 1024, ge=1_048_576)
-    slice_messages: int = Field(500, ge=1, le=5000)
+    slice_messages: int = Field(2000, ge=1, le=5000)
     slice_bytes: int = Field(524_288, ge=1024)
 
     state_dir: Path = Field(default_factory=default_state_dir)

@@ -11,19 +11,30 @@ _MOST_REMEMBERED, _LONGEST_REMEMBERED = 200_000, 500
 
 
 class TopicRoutes:
-    """Routes in the order of the settings; the first one that matches is taken."""
+    """Routes in the order of the settings, which is their number; the first one that matches is taken."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = tuple(routes)
-        self._known: dict[str, Route | None] = {}
+        self._known: dict[str, int | None] = {}
+
+    def numbers(self, topics: Sequence[str]) -> list[int | None]:
+        """The route of each topic, or None."""
+        try:
+            return list(map(self._known.__getitem__, topics))
+        except KeyError:
+            return [self._number(topic) for topic in topics]
 
     def find(self, topic: str) -> Route | None:
         """The route of a topic, or None."""
+        number = self._number(topic)
+        return None if number is None else self._routes[number]
+
+    def _number(self, topic: str) -> int | None:
         if topic in self._known:
             return self._known[topic]
         if len(self._known) >= _MOST_REMEMBERED:
             self._known.clear()
-        found = next((route for route in self._routes if matches(route.topic, topic)), None)
+        found = next((number for number, route in enumerate(self._routes) if matches(route.topic, topic)), None)
         if len(topic) <= _LONGEST_REMEMBERED:
             self._known[topic] = found
         return found

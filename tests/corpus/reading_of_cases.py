@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from ingest.admission import TimeWindow
 from ingest.catalogue import Catalogue
 from ingest.device_profile import load_profiles
+from ingest.messages import Message
 from ingest.metrics import IngestMetrics
-from ingest.mqtt_packets import Message
 from ingest.reading_slice import SliceReader, Taken
 from ingest.settings import Route
 from tests.corpus.cases import NOW_US, Case, Outcome

@@ -20,7 +20,8 @@ from ingest.contract.rejects import RejectReason
 from ingest.contract.topics import Topics
 from ingest.decoders.columns import Arrival, Columns
 from ingest.device_profile import load_profiles
-from ingest.mqtt_packets import MalformedStreamError, Message, PacketReader
+from ingest.messages import Message
+from ingest.mqtt_packets import MalformedStreamError, PacketReader
 from ingest.reading_slice import decode_message, decoder_for
 from ingest.settings import DEFAULT_ROUTES, Format
 from ingest.spool import Spool

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.mqtt_packets import MalformedStreamError, Message, PacketReader, pubacks
+from ingest.messages import Message
+from ingest.mqtt_packets import MalformedStreamError, PacketReader, pubacks
 
 LIMIT = 1000
 

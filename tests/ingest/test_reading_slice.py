@@ -11,8 +11,8 @@ from ingest.admission import TimeWindow, admit
 from ingest.catalogue import Catalogue
 from ingest.contract.rejects import RejectReason
 from ingest.device_profile import load_profiles
+from ingest.messages import Message
 from ingest.metrics import IngestMetrics
-from ingest.mqtt_packets import Message
 from ingest.reading_slice import SliceReader
 from ingest.settings import Route
 
