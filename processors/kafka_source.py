@@ -112,10 +112,10 @@ class KafkaSource:
         except (TimeoutError, KafkaError) as error:
             log.warning("the Kafka consumer did not stop cleanly: %s", str(error) or type(error).__name__)
 
-    async def next_records(self, gathers: Callable[[], bool] = lambda: False) -> tuple[int, Records]:
+    async def next_records(self, grows_s: Callable[[], float] = lambda: 0.0) -> tuple[int, Records]:
         """The next batch and the generation of the assignment it was fetched under. Empty after `batch_max_wait_ms` without a record.
 
-        Whoever commits is asked `gathers`: while it says so, the batch grows, up to `batch_max_readings`. Once it does not, the batch
+        Whoever commits is asked `grows_s`, for how many seconds yet a batch grows, up to `batch_max_readings`. Once it says 0, the batch
         ends when nothing follows for `_LINGER_S`, so that a quiet city is not kept waiting, and after `batch_max_wait_ms` at the latest.
         """
         generation = self.generation
@@ -126,16 +126,16 @@ class KafkaSource:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
         while readings < self._settings.batch_max_readings and generation == self.generation:
-            left, grows = deadline - loop.time(), bool(batch) and gathers()
-            if left <= 0 and not grows:
+            left, more_s = deadline - loop.time(), grows_s() if batch else 0.0
+            if left <= 0 and more_s <= 0:
                 break
-            found = await self._poll(_GATHER_S if grows else _LINGER_S if batch else left)
+            found = await self._poll(min(more_s, _GATHER_S) if more_s > 0 else _LINGER_S if batch else left)
             if generation == self.generation:
                 for partition, records in found.items():
                     batch.setdefault((partition.topic, partition.partition), []).extend(records)
                     self._next[partition.topic, partition.partition] = records[-1].offset + 1
                     readings += sum(_count(record) for record in records)
-            if self._jumps or (batch and not found and not gathers()):
+            if self._jumps or (batch and not found and grows_s() <= 0):
                 break
         return generation, batch
 

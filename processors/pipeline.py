@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -136,12 +137,12 @@ class Session:
     def _rest(self, commit_s: float) -> None:
         self._rests_until = time.monotonic() + min(_REST * commit_s, self._settings.batch_max_wait_ms / 1000)
 
-    def _gathers(self) -> bool:
-        """Whether a batch goes on growing, because it could not be committed yet or is better committed with more."""
-        return self._busy.locked() or time.monotonic() < self._rests_until
+    def _grows_s(self) -> float:
+        """How long a batch goes on growing, because it could not be committed yet or is better committed with more."""
+        return math.inf if self._busy.locked() else self._rests_until - time.monotonic()
 
     async def _next_frames(self) -> tuple[int, Frames]:
-        generation, records = await self._source.next_records(self._gathers)
+        generation, records = await self._source.next_records(self._grows_s)
         return generation, await asyncio.to_thread(decode, records, self._kafka.topics)
 
     async def _commit(self, checkpoint: Checkpoint, frames: Frames) -> None:

@@ -26,10 +26,10 @@ from tests.ingest.gateway_process import eventually
 from tests.integration.whole_way import WholeWay
 
 LOAD = dataclasses.replace(PACKS, devices=FLEET)
-BACKLOG_RATE = 100
+BACKLOG_RATE = 60
 """Packs a second of the city whose backlog of `Size.backlog_s` is drained."""
 DEMANDING = 0.3
-_LIVE_S = 30
+_LIVE_S = 20
 """The publisher goes on so long; whoever needs more has not drained the backlog while the load went on."""
 _OPEN_S = 1.0
 

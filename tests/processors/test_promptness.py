@@ -28,11 +28,11 @@ class Polls:
     def __init__(self, script: str = "") -> None:
         self._script = iter(script)
         self.offset = 0
-        self.polled = 0
+        self.waited_ms: list[int] = []
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
         del max_records
-        self.polled += 1
+        self.waited_ms.append(timeout_ms)
         if next(self._script, "-") != "x":
             await asyncio.sleep(timeout_ms / 1000)
             return {}
@@ -67,11 +67,17 @@ async def test_a_batch_that_nothing_follows_ends_long_before_its_longest_wait(so
 
 
 async def test_while_the_one_before_commits_a_batch_grows_beyond_its_longest_wait(source: Make) -> None:
-    busy: Iterator[bool] = iter([True] * 12)
+    busy: Iterator[float] = iter([1.0] * 12)
     polls = Polls("x-----x-----x")
-    _, batch = await source(polls, batch_max_wait_ms=1).next_records(lambda: next(busy, False))
-    assert polls.polled > 7
+    _, batch = await source(polls, batch_max_wait_ms=1).next_records(lambda: next(busy, 0.0))
+    assert len(polls.waited_ms) > 7
     assert [len(records) for records in batch.values()] == [2]
+
+
+async def test_a_batch_grows_no_longer_than_it_is_told_to(source: Make) -> None:
+    polls, rest_s = Polls("x--"), iter([0.004, 0.0])
+    await source(polls, batch_max_wait_ms=10_000).next_records(lambda: next(rest_s, 0.0))
+    assert polls.waited_ms[1:] == [4]
 
 
 async def test_a_batch_that_could_be_committed_ends_after_its_longest_wait_although_more_keeps_coming(
@@ -91,7 +97,7 @@ async def test_a_batch_that_could_be_committed_ends_after_its_longest_wait_altho
 
 
 async def test_a_batch_that_is_full_ends_although_the_one_before_still_commits(source: Make) -> None:
-    _, batch = await source(Polls("xxxxxxxxx"), batch_max_readings=30).next_records(lambda: True)
+    _, batch = await source(Polls("xxxxxxxxx"), batch_max_readings=30).next_records(lambda: 1.0)
     assert [len(records) for records in batch.values()] == [3]
 
 
