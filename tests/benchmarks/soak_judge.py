@@ -1,4 +1,8 @@
-"""Whether what a soak sampled is flat: pure arithmetic on its samples."""
+"""Whether what a soak sampled is flat: pure arithmetic on its samples.
+
+A processor's memory is a sawtooth: open minutes, and the rows of the quarter hour that is not over. A line through all samples of half
+an hour takes the phase of the teeth for a slope (90 MiB an hour, when nothing grew), so it goes through the least of each quarter hour.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ OURS_MIB_H = 20.0
 """A process of ours that gains more in an hour would gain half a GiB a day."""
 SERVERS_MIB_H = 150.0
 """Servers fill caches of a fixed size (PostgreSQL's shared buffers, Kafka's heap) for hours; more than this is no cache."""
+TOOTH_S = 900.0
 NOISE_MIB = 8.0
 """What a process may gain in the second half whatever the slope: a short run makes a large slope of one chunk of the allocator."""
 LAG_S = 5.0
@@ -38,7 +43,7 @@ class Trend:
 
 
 def trend(part: str, at_s: Sequence[float], mib: Sequence[float]) -> Trend:
-    """Least-squares slope over the second half of the time; at least four samples there.
+    """Least-squares slope over the second half of the time through the least of each quarter hour, of each half of it where it is shorter.
 
     Raises:
         ValueError: fewer than four samples in the second half.
@@ -47,12 +52,16 @@ def trend(part: str, at_s: Sequence[float], mib: Sequence[float]) -> Trend:
     half = times >= (times[0] + times[-1]) / 2
     if half.sum() < 4:
         raise ValueError(f"{part}: {half.sum()} samples in the second half tell nothing, at least 4 are needed")
-    slope_mib_s = float(np.polyfit(times[half], sizes[half], 1)[0])
-    gained = slope_mib_s * float(times[half][-1] - times[half][0])
+    times, later = times[half], sizes[half]
+    span_s = float(times[-1] - times[0])
+    bins = max(2, round(span_s / TOOTH_S))
+    of = np.minimum(((times - times[0]) / span_s * bins).astype(np.intp), bins - 1)
+    least = [float(later[of == number].min()) for number in range(bins)]
+    slope_mib_h = float(np.polyfit((np.arange(bins) + 0.5) * span_s / bins, least, 1)[0]) * 3600
     allowed = OURS_MIB_H if part in OURS else SERVERS_MIB_H
     return Trend(
-        part, float(np.median(sizes[:4])), float(np.median(sizes[half][:4])), float(np.median(sizes[-4:])), float(sizes.max()),
-        slope_mib_s * 3600, gained, allowed,
+        part, float(np.median(sizes[:4])), float(np.median(later[:4])), float(np.median(later[-4:])), float(sizes.max()),
+        slope_mib_h, slope_mib_h * span_s / 3600, allowed,
     )  # fmt: skip
 
 
