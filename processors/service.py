@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from ingest.contract.broker import KafkaSettings
+from ingest.contract.memory import give_back_now_and_then
 from ingest.contract.operating import (
     EXIT_OK,
     EXIT_TROUBLE,
@@ -64,6 +65,7 @@ class ProcessorService:
         beside = [
             asyncio.create_task(auditor.run(), name="audit"),
             asyncio.create_task(sums.run(), name="fleet"),
+            asyncio.create_task(give_back_now_and_then(), name="memory"),
         ]
         try:
             return await self._sessions(stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import functools
 from collections.abc import Callable
@@ -14,6 +15,13 @@ def give_back() -> bool:
     """
     trim = _trim()
     return trim is not None and bool(trim(0))
+
+
+async def give_back_now_and_then(every_s: float = 60.0) -> None:
+    """Until cancelled: what batches freed, and what was taken while series were learned."""
+    while True:
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(give_back)
 
 
 @functools.cache
