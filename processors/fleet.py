@@ -29,7 +29,9 @@ Span: TypeAlias = tuple[int, int]
 _LOCK: Final = 0x0C17_F1EE  # any fixed number: who sums takes it first
 QUARTER_S: Final = 900
 QUARTERS_A_ROUND: Final = 96
-"""A day: 960,000 windows of 10,000 series, two seconds."""
+_WINDOWS_A_ROUND: Final = 1_000_000
+"""A day of 10,000 series, two seconds; one quarter of a million series."""
+_BUDGET_S: Final = 600.0
 _SHARE: Final = 1 / 5
 """At most this part of the time is spent summing, however much waits: readings come first. A month of 10,000 series after an upgrade is 90
 seconds of work, so seven minutes."""
@@ -43,6 +45,7 @@ SELECT floor(extract(epoch FROM first) / {QUARTER_S})::bigint AS first,
 FROM taken CROSS JOIN (SELECT max(range_end) AS newest FROM timescaledb_information.chunks
                        WHERE hypertable_schema = 'city' AND hypertable_name = 'windows_15m') chunks
 WHERE coalesce(until, newest) > first"""
+_SERIES = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'city.series'::regclass"  # an estimate: counting takes as long as a quarter
 _PUT_BACK = "INSERT INTO city.fleet_marks (first, until) SELECT * FROM unnest($1::timestamptz[], $2::timestamptz[])"
 # OFFSET 0: each series is asked for its range by the primary key; joined freely, the planner walks whole chunks of seven days
 _SUM = f"""
@@ -124,11 +127,16 @@ class FleetSums:
 
 
 async def sum_marked(connection: Connection, quarters: int = QUARTERS_A_ROUND) -> Round | None:
-    """Make at most so many of the marked quarters anew, the newest first, in one transaction; None: another processor is at it."""
+    """Make at most so many of the marked quarters anew, fewer where series are many, the newest first, in one transaction.
+
+    None: another processor is at it.
+    """
     await connection.execute(_STAGING)
     async with connection.transaction():
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
             return None
+        series = max(1, await connection.fetchval(_SERIES))
+        quarters = max(1, min(quarters, _WINDOWS_A_ROUND // series))
         taken, rest = newest_first(((row["first"], row["until"]) for row in await connection.fetch(_TAKE)), quarters)
         for span in taken:
             await _sum(connection, span)
@@ -143,7 +151,7 @@ async def _sum(connection: Connection, span: Span) -> None:
     first, until = _time(span[0]), _time(span[1])
     await connection.execute("DELETE FROM pg_temp.fleet_made")
     for statement in (_SUM, _KEEP_DROPPED, _REPLACE):
-        await connection.execute(statement, first, until)
+        await connection.execute(statement, first, until, timeout=_BUDGET_S)
     await connection.execute(_INSERT)
     await connection.execute(_HOURS_AWAY, first, until)
     await connection.execute(_HOURS, first, until)
