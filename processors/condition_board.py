@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -153,14 +153,18 @@ def _newest(panel: Panel, series: WatchedSeries) -> Int64Array:
 
 
 def _fresh(
-    key: npt.NDArray[np.int32], pair: IndexArray, rule: IndexArray, subject: npt.NDArray[np.int32], patience: Int64Array
+    key: npt.NDArray[np.int32],
+    pair: IndexArray,
+    rule: npt.NDArray[np.integer[Any]],
+    subject: npt.NDArray[np.int32],
+    patience: Int64Array,
 ) -> Panel:
     p = len(rule)
     nowhen = np.full(p, NONE_US, np.int64)
     return Panel(
         key=key,
-        pair=pair,
-        rule=rule,
+        pair=pair.astype(np.int32),
+        rule=rule.astype(np.int32),
         subject=subject,
         patience_us=patience,
         active=np.zeros(p, np.bool_),

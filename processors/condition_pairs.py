@@ -66,8 +66,8 @@ class Panel:
     """
 
     key: npt.NDArray[np.int32]
-    pair: IndexArray
-    rule: IndexArray
+    pair: npt.NDArray[np.int32]
+    rule: npt.NDArray[np.int32]
     subject: npt.NDArray[np.int32]
     patience_us: Int64Array
     active: npt.NDArray[np.bool_]

@@ -107,7 +107,7 @@ def _matches(panel: Panel, key: npt.NDArray[np.int32]) -> tuple[IndexArray, Inde
     times = end - begin
     position = np.repeat(np.arange(len(key)), times)
     within = np.arange(len(position)) - np.repeat(np.cumsum(times) - times, times)
-    return position, panel.pair[np.repeat(begin, times) + within]
+    return position, panel.pair[np.repeat(begin, times) + within].astype(np.intp)
 
 
 def _judge(board: Board, source: str, items: _Items) -> Step:

@@ -84,10 +84,10 @@ class StuckRuns:
         return cls(np.full(m, np.nan), np.full(m, _NEVER), np.zeros(m, np.int32), np.full(m, _NEVER))
 
     def extended(self, m: int) -> StuckRuns:
-        """The same for m >= len series: new series appeared. Grows by a quarter at least, so that few of many calls copy."""
+        """The same for m >= len series: new series appeared. Grows by an eighth at least, so that few of many calls copy."""
         if m <= len(self.value):
             return self
-        m = max(m, len(self.value) * 5 // 4)
+        m = max(m, len(self.value) * 9 // 8)
         more = StuckRuns.none(m - len(self.value))
         return StuckRuns(
             np.concatenate((self.value, more.value)),

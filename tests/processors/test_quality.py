@@ -62,8 +62,8 @@ def test_runs_grow_with_room_and_keep_what_they_hold() -> None:
     runs = StuckRuns.none(100)
     runs.count[7] = 3
     wider = runs.extended(101)
-    assert (len(wider.value), wider.count[7], wider.count[124]) == (125, 3, 0)
-    assert wider.extended(125) is wider
+    assert (len(wider.value), wider.count[7], wider.count[111]) == (112, 3, 0)
+    assert wider.extended(112) is wider
 
 
 def test_runs_go_on_over_calls_and_only_what_is_applied_counts() -> None:
