@@ -125,7 +125,12 @@ def moments_of_parts(
 def _scale(held: Extremes) -> FloatArray | None:
     """Powers of two (exact factors) that bring runs whose squares would overflow or vanish into range; None: no run needs it."""
     low, high = held
+    if len(low) == 0:
+        return None
     spread = high / 2 - low / 2  # halved first: high - low may overflow itself
+    largest = max(-float(low.min()), float(high.max()))
+    if largest <= _SQUARES_OVERFLOW and np.count_nonzero(spread < _SQUARES_VANISH) == np.count_nonzero(high == low):
+        return None
     huge = np.maximum(-low, high) > _SQUARES_OVERFLOW
     tiny = (spread < _SQUARES_VANISH) & (high > low)
     if not (huge | tiny).any():

@@ -58,18 +58,19 @@ def sort_by_series_and_time(series_idx: IntArray, time_us: npt.NDArray[np.int64]
 
 def run_starts(*columns: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
     """Where each run of equal tuples begins; columns of one length n, equal tuples stand together. Empty for n = 0."""
-    n = len(columns[0])
-    change = np.ones(n, np.bool_)
-    if n:
-        change[1:] = columns[0][1:] != columns[0][:-1]
-        for column in columns[1:]:
-            change[1:] |= column[1:] != column[:-1]
+    change = np.ones(len(columns[0]), np.bool_)
+    np.not_equal(columns[0][1:], columns[0][:-1], out=change[1:])
+    for column in columns[1:]:
+        change[1:] |= column[1:] != column[:-1]
     return np.flatnonzero(change)
 
 
 def run_lengths(starts: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
     """Lengths of the runs that begin at `starts` in an array of n."""
-    return np.diff(starts, append=n)
+    lengths = np.empty_like(starts)  # not np.diff(append=n), which joins two arrays first and costs three times as much
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    lengths[-1:] = n - starts[-1:]
+    return lengths
 
 
 def newer_only(

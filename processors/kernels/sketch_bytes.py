@@ -23,9 +23,11 @@ def encode(sketches: Sketches) -> BinaryColumn:
     key, count, offset = sketches.key, sketches.count, sketches.offset
     if len(count) and int(count.max()) > _FULL:
         key, count, offset = _split(sketches)
-    words = (key + np.int32(KEY_BIAS)).astype("<u4")
-    words |= (count - 1).astype("<u4") << np.uint32(KEY_BITS)
-    return BinaryColumn(words.view(np.uint8), offset * _WORD_BYTES)
+    words = count.astype(np.uint32)
+    words -= np.uint32(1)
+    words <<= np.uint32(KEY_BITS)
+    words |= (key + np.int32(KEY_BIAS)).view(np.uint32)
+    return BinaryColumn(words.astype("<u4", copy=False).view(np.uint8), offset * _WORD_BYTES)
 
 
 def decode(column: BinaryColumn) -> Sketches:

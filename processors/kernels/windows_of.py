@@ -21,6 +21,7 @@ from processors.kernels.from_parts import rows_of_parts
 from processors.kernels.from_readings import OrderedReadings, WindowHeads, rows_of
 from processors.kernels.ordering import is_ordered, run_starts
 from processors.kernels.packing import Packing, order_by_code
+from processors.kernels.room import Room
 from processors.kernels.row_collector import RowCollector, no_rows, rows_at
 from processors.kernels.starts import Windows
 
@@ -28,8 +29,6 @@ FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 IndexArray = npt.NDArray[np.intp]
 SeriesArray = npt.NDArray[np.int32]
-
-_GLANCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +56,12 @@ def aggregate(  # noqa: PLR0917 - four columns of the readings, as every caller 
     windows: Windows,
     previous: PreviousReading | None = None,
     workers: Executor | None = None,
+    room: Room | None = None,
 ) -> WindowRows:
     """The window rows of n readings in any order: one per (series, start), sorted by (series_id, start), revision 0.
 
     `previous` gives counters the reading their first step starts from. Threads of `workers` share more readings than a block holds;
-    the rows are the same.
+    the rows are the same. With a `room` rows are lent: the next call with it overwrites them.
     Raises ValueError on values that are not finite and columns of unequal length.
     """
     n = len(series_idx)
@@ -69,12 +69,18 @@ def aggregate(  # noqa: PLR0917 - four columns of the readings, as every caller 
         raise ValueError("series_idx, time_us, values and flags must have one length")
     if n == 0:
         return empty_rows()
-    _check_finite(values)
+    memory = room or Room()
     packing = Packing.of(len(meta.series_id) - 1, time_us)
     readings = Readings(series_idx, time_us, values, flags)
-    blocks = blocks_of_series(readings, packing, len(meta.series_id), workers)
-    rows = RowCollector(n)
-    for made in in_turn(workers, partial(_rows_of_block, meta, packing, windows, previous), blocks):
+    blocks = blocks_of_series(readings, packing, len(meta.series_id), memory, workers)
+    rows = RowCollector(n, n, memory)
+    if not (meta.mean_kind == Mean.COUNTER).any():
+        work = partial(_rows_of_block, meta, packing, windows, None)
+    else:
+        work = partial(
+            _rows_of_block, meta, packing, windows, previous or PreviousReading(np.full(len(meta.series_id), np.nan))
+        )
+    for made in in_turn(workers, work, blocks):
         for some, of in made:
             rows.add(some, of)
     return _by_series_id(rows.collected())
@@ -87,13 +93,13 @@ def _rows_of_block(
     previous: PreviousReading | None,
     block: Callable[[], Block],
 ) -> list[tuple[WindowRows, int]]:
-    """Rows of whole series, and of how many readings they are."""
+    """Rows of whole series, and of how many readings they are; `previous`: None where no series is a counter."""
     code, value = order_by_code(*block())
     series, time = packing.series(code), packing.time_us(code)
     start = windows.starts(time)
     starts = run_starts(series, start)
     heads = _heads(meta, series[starts], windows.lengths(start[starts]))
-    before = _before(meta, series, value, previous)
+    before = None if previous is None else _before(series, value, previous)
     return [
         (
             rows_of(
@@ -131,7 +137,7 @@ def merge(
     heads = _heads(
         meta, series_idx[starts], length_us[starts] if isinstance(length_us, np.ndarray) else np.int64(length_us)
     )
-    out = RowCollector(n)
+    out = RowCollector(n, int(rows.sketch.offset[-1] - rows.sketch.offset[0]) // 4, Room())
     for windows, part in blocks_of_runs(starts, n):
         merged = rows_of_parts(rows_at(rows, part), start_us[part], starts[windows] - part.start, heads.cut(windows))
         out.add(merged, part.stop - part.start)
@@ -153,28 +159,16 @@ def empty_rows() -> WindowRows:
     return no_rows(0)
 
 
-def _check_finite(values: FloatArray) -> None:
-    for begin in range(0, len(values), _GLANCE):
-        finite = np.isfinite(values[begin : begin + _GLANCE])
-        if not finite.all():
-            at = begin + int(np.argmin(finite))
-            raise ValueError(f"reading {at} is not finite; refuse such values before aggregating")
-
-
-def _before(
-    meta: SeriesMeta, series: SeriesArray, value: FloatArray, previous: PreviousReading | None
-) -> FloatArray | None:
-    """The value before each ordered reading in its series, NaN: none known; None where no series is a counter."""
-    if not (meta.mean_kind == Mean.COUNTER).any():
-        return None
+def _before(series: Int64Array, value: FloatArray, previous: PreviousReading) -> FloatArray:
+    """The value before each ordered reading in its series, NaN: none known."""
     before = np.empty_like(value)
     before[1:] = value[:-1]
     first = run_starts(series)
-    before[first] = np.nan if previous is None else previous.value[series[first]]
+    before[first] = previous.value[series[first]]
     return before
 
 
-def _heads(meta: SeriesMeta, series: SeriesArray, length_us: Int64Array | np.int64) -> WindowHeads:
+def _heads(meta: SeriesMeta, series: npt.NDArray[np.integer], length_us: Int64Array | np.int64) -> WindowHeads:
     # floats: both are whole microseconds below 2**53, so a quotient under a whole number is not rounded up to it; and numpy
     # divides integers one by one
     whole_intervals = np.floor(length_us / (meta.interval_s[series] * 1e6))
