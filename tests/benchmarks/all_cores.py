@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from processors.kernels.starts import FixedWindows
-from processors.kernels.windows_of import aggregate
-from tests.benchmarks.contest import OURS, Contest, Row
-from tests.benchmarks.kernels import SIZES_S, Contestant, by_polars, expect_equal, some_readings
+from processors.kernels.room import Room
+from tests.benchmarks.contest import Contest, Row
+from tests.benchmarks.kernels import SIZES_S, by_polars, by_us, expect_equal, some_readings
 from tests.benchmarks.libraries import provide
 
 
@@ -32,15 +31,13 @@ def rows(readings_wanted: int, runs: int) -> Iterator[Row]:
     """Windows of a minute and of an hour."""
     readings = some_readings(readings_wanted)
     n, cores = len(readings.series), len(os.sched_getaffinity(0))
-    columns = (readings.meta, readings.series, readings.time_us, readings.value, readings.flags)
+    room = Room()
     with ThreadPoolExecutor(cores) as workers:
         for size_s in SIZES_S:
-            ours = functools.partial(aggregate, *columns, FixedWindows(size_s), workers=workers)
-            polars = by_polars(readings, size_s)
-            expect_equal(ours(), polars.work())
+            ours, polars = by_us(readings, size_s, room, workers), by_polars(readings, size_s)
+            expect_equal(ours.work(), polars.work())
             contestants = {
-                contestant.name: functools.partial(wall_ns, contestant.work, n)
-                for contestant in (Contestant(OURS, ours), polars)
+                contestant.name: functools.partial(wall_ns, contestant.work, n) for contestant in (ours, polars)
             }
             case = f"{n:,} readings, {size_s} s windows, {cores} cores"
             yield from Contest("B4 kernels", case, "ns a reading", contestants).run(runs)

@@ -1,5 +1,6 @@
 """B4: all columns of the windows by our kernels, by polars and by pandas, one thread each; by all cores in `all_cores`; the sketch.
 
+Ours keeps its memory from call to call in a `Room`; a row more shows it without (docs/kernels.md, Memory).
 The others give exact quantiles and leave no sketch behind from which a coarser window could be merged; ours does. Counts,
 extremes, first and last are compared exactly, mean and deviation to 1e-9, quantiles to the sketch's promised 1 %.
 Of several idiomatic ways to ask polars and pandas the fastest competes, for each length of window.
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from processors.contract.rows import WindowRows
+from processors.kernels.room import Room
 from processors.kernels.sketch import Sketches, rank_runs
+from processors.kernels.starts import FixedWindows
+from processors.kernels.windows_of import aggregate
 from tests.benchmarks.contest import OURS, Contest, Row
 from tests.benchmarks.settings import Size
 from tests.kernels.measure import fleet
@@ -42,18 +47,18 @@ Columns = dict[str, npt.NDArray[Any]]
 def run(size: Size) -> Iterator[Row]:
     """Windows of a minute and of an hour, 1 % of the readings late, in order of arrival; then the sketch."""
     readings = some_readings(size.readings)
-    n = len(readings.series)
+    n, room = len(readings.series), Room()
     for size_s in SIZES_S:
         polars, pandas = by_polars(readings, size_s), by_pandas(readings, size_s)
         expect_equal(readings.windows(size_s), polars.work(), pandas.work())
         contestants = {
             contestant.name: functools.partial(cpu_ns, contestant.work, n)
-            for contestant in (Contestant(OURS, functools.partial(readings.windows, size_s)), polars, pandas)
+            for contestant in (by_us(readings, size_s, room), by_us(readings, size_s, None), polars, pandas)
         }
         yield from Contest("B4 kernels", f"{n:,} readings, {size_s} s windows", "ns CPU a reading", contestants).run(
             size.runs
         )
-    del readings
+    del readings, room
     yield from all_cores(size)
     yield from sketches(size)
 
@@ -77,6 +82,13 @@ class Contestant:
 
     name: str
     work: Callable[[], Any]
+
+
+def by_us(readings: Readings, size_s: int, room: Room | None, workers: Executor | None = None) -> Contestant:
+    """`aggregate` in a room that it keeps, or in fresh memory."""
+    columns = (readings.meta, readings.series, readings.time_us, readings.value, readings.flags, FixedWindows(size_s))
+    name = f"{OURS}, memory not kept" if room is None else OURS
+    return Contestant(name, functools.partial(aggregate, *columns, workers=workers, room=room))
 
 
 def cpu_ns(work: Callable[[], object], of: int) -> float:
