@@ -1,7 +1,7 @@
 """Whether what a soak sampled is flat: pure arithmetic on its samples.
 
 A processor's memory is a sawtooth: open minutes, and the rows of the quarter hour that is not over. A line through all samples of half
-an hour takes the phase of the teeth for a slope (90 MiB an hour, when nothing grew), so it goes through the least of each quarter hour.
+an hour takes the phase of the teeth for a slope (90 MiB an hour where nothing grows), so it goes through the medians of whole quarter hours.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Trend:
 
 
 def trend(part: str, at_s: Sequence[float], mib: Sequence[float]) -> Trend:
-    """Least-squares slope over the second half of the time through the least of each quarter hour, of each half of it where it is shorter.
+    """Least-squares slope over the second half of the time through the median of each quarter hour, of each half of it where it is shorter.
 
     Raises:
         ValueError: fewer than four samples in the second half.
@@ -56,8 +56,8 @@ def trend(part: str, at_s: Sequence[float], mib: Sequence[float]) -> Trend:
     span_s = float(times[-1] - times[0])
     bins = max(2, round(span_s / TOOTH_S))
     of = np.minimum(((times - times[0]) / span_s * bins).astype(np.intp), bins - 1)
-    least = [float(later[of == number].min()) for number in range(bins)]
-    slope_mib_h = float(np.polyfit((np.arange(bins) + 0.5) * span_s / bins, least, 1)[0]) * 3600
+    middles = [float(np.median(later[of == number])) for number in range(bins)]
+    slope_mib_h = float(np.polyfit((np.arange(bins) + 0.5) * span_s / bins, middles, 1)[0]) * 3600
     allowed = OURS_MIB_H if part in OURS else SERVERS_MIB_H
     return Trend(
         part, float(np.median(sizes[:4])), float(np.median(later[:4])), float(np.median(later[-4:])), float(sizes.max()),
