@@ -31,7 +31,7 @@ B = TypeVar("B")
 _BLOCK = 1 << 16
 _CHUNK = 1 << 16
 _LARGE = 1 << 22
-_LARGE_CHUNK = 1 << 18
+_LARGE_CHUNK = 1 << 19
 _SAMPLED = 13
 
 

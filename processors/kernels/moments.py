@@ -10,10 +10,13 @@ from processors.kernels.ordering import run_lengths
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.intp]
 Extremes = tuple[FloatArray, FloatArray]
+Shorter = tuple[IndexArray | slice, npt.NDArray[np.bool_]]
+"""Columns of a table whose runs are shorter than it is high, and which of their places lie beyond the run."""
 Numbers = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 
 _SHORT = 8
 _FEW = 64
+_FEW_COLUMNS = 8
 
 _SQUARES_OVERFLOW = 1e150
 _SQUARES_VANISH = 1e-140
@@ -42,7 +45,7 @@ def extremes_and_moments(values: FloatArray, starts: IndexArray, lengths: IndexA
 
 def _of_short_runs(values: FloatArray, starts: IndexArray, lengths: IndexArray) -> Numbers:
     most = int(lengths.max())
-    beyond = None
+    shorter: Shorter | None = None
     if len(values) == most * len(starts):
         table = np.array(
             values.reshape(-1, most).T, order="C"
@@ -50,27 +53,39 @@ def _of_short_runs(values: FloatArray, starts: IndexArray, lengths: IndexArray) 
     else:
         place = np.arange(most)[:, None]
         table = values.take(starts + place, mode="clip")
-        beyond = place >= lengths
-        np.copyto(table, values.take(starts + lengths - 1), where=beyond)  # the run's last value changes no extreme
+        some = np.flatnonzero(lengths < most)
+        columns = some if len(some) * _FEW_COLUMNS < len(starts) else slice(None)
+        shorter = columns, place >= lengths[columns]
+        ends = starts[columns] + lengths[columns] - 1
+        _put_beyond(table, shorter, values[ends])  # the run's last value changes no extreme
     low, high = table.min(axis=0), table.max(axis=0)
     held, weights = (low, high), lengths.astype(np.float64)
     scale = _scale(held)
     if scale is not None:
         table *= scale
         held = low * scale, high * scale
-    mean = np.clip(_sum_of_columns(table, beyond) / weights, *held)
+    mean = np.clip(_sum_of_columns(table, shorter) / weights, *held)
     table -= mean
-    rest = _sum_of_columns(table, beyond) / weights
-    table *= table
-    variance = _sum_of_columns(table, beyond) / weights - rest * rest
+    rest = _sum_of_columns(table, shorter) / weights
+    table *= table  # 0.0 beyond the runs, which changes no sum of squares
+    variance = _sum_of_columns(table) / weights - rest * rest
     mean, std = np.clip(mean + rest, *held), np.sqrt(np.maximum(variance, 0.0))
     return (low, high, mean, std) if scale is None else (low, high, mean / scale, std / scale)
 
 
-def _sum_of_columns(table: FloatArray, beyond: npt.NDArray[np.bool_] | None) -> FloatArray:
-    """Sums of the columns without what lies `beyond` their runs, added in the order of `np.add.reduceat`."""
-    if beyond is not None:
-        np.copyto(table, -0.0, where=beyond)  # the one number that changes no sum, not even that of -0.0
+def _put_beyond(table: FloatArray, shorter: Shorter, value: FloatArray | float) -> None:
+    """Fill what lies beyond the runs."""
+    columns, beyond = shorter
+    part = table[:, columns]
+    np.copyto(part, value, where=beyond)
+    if not isinstance(columns, slice):
+        table[:, columns] = part
+
+
+def _sum_of_columns(table: FloatArray, shorter: Shorter | None = None) -> FloatArray:
+    """Sums of the columns without what lies beyond their runs, added in the order of `np.add.reduceat`."""
+    if shorter is not None:
+        _put_beyond(table, shorter, -0.0)  # the one number that changes no sum, not even that of -0.0
     first: FloatArray = table[0]
     return first if len(table) == 1 else first + np.add.reduce(table[1:], axis=0)
 
