@@ -1,7 +1,7 @@
 """Whether what a soak sampled is flat: pure arithmetic on its samples.
 
 A processor's memory is a sawtooth: open minutes, and the rows of the quarter hour that is not over. A line through all samples of half
-an hour takes the phase of the teeth for a slope (90 MiB an hour where nothing grows), so it goes through the medians of whole quarter hours.
+an hour takes the phase of the teeth for a slope (90 MiB an hour where none is), so it goes through the medians of whole quarter hours.
 """
 
 from __future__ import annotations
