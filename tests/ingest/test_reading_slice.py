@@ -106,3 +106,15 @@ def test_letters_hold_text_that_databases_take() -> None:
     taken = reader().read([message("no\x00where", b"\x00\xff")])
     assert taken.letters[0].mqtt_topic == "no\\x00where"
     assert taken.letters[0].payload == b"\x00\xff"
+
+
+def test_readings_of_both_formats_keep_the_order_in_which_they_came() -> None:
+    taken = reader().read(
+        [
+            message("j/d1", b'{"pm10":1}'),
+            message("s/g", b'[{"bn":"urn:dev:city:d1:","n":"pm10","v":2}]'),
+            *(message("j/d1", b'{"pm10":%d,"pm1":%d}' % (value, value)) for value in (3, 4, 5, 6)),
+        ]
+    )
+    assert taken.admitted[0].values.tolist() == [1, 2, 3, 3, 4, 4, 5, 5, 6, 6]
+    assert taken.admitted[0].messages.tolist() == [0, 1, 2, 2, 3, 3, 4, 4, 5, 5]
