@@ -64,7 +64,7 @@ class SoakWay(WholeWay):
     def environment(self) -> dict[str, str]:
         """Settings of everything but the gateway."""
         first = {} if self.processors else {"CITYNERVE_PROCESSORS__HTTP_PORT": str(self.metrics_port)}
-        return super().environment | first | self.settings
+        return super().environment | first | dict(self.settings)
 
 
 @dataclass
