@@ -48,6 +48,8 @@ class PacketReader:
         messages, others = Messages(), list[OtherPacket]()
         if self._skip:
             chunk = self._skipped(chunk, messages)
+            if self._skip:
+                return messages, others
         if self._rest:
             self._rest += chunk
             data = bytes(self._rest)
@@ -165,11 +167,30 @@ class PacketReader:
         if wide is None:
             return
         length, body = wide
+        if self._without_properties(body, length):
+            return
         missing = body + length - len(rest)
         message = self._publish(rest[0], bytes(rest), body, len(rest))
         message.cut += missing
         # appended when its last byte has come: acknowledging earlier would answer an unfinished packet
         self._rest, self._skip, self._late = bytearray(), missing, message
+
+    def _without_properties(self, body: int, length: int) -> bool:
+        """Where a PUBLISH's properties go on beyond what is held: make it one without any, and skip the others as they come.
+
+        A publisher may fill the broker's packet limit with user properties. Read as a broken packet, it ended every connection it came on.
+        """
+        rest = self._rest
+        head = body + 2 + (rest[body] << 8) + rest[body + 1] + (2 if rest[0] & 6 else 0)
+        wide = _wide_length(rest, head)
+        ends = sum(wide) if wide is not None else 0
+        if not len(rest) < ends <= body + length:
+            return False
+        left = head - body + 1 + body + length - ends
+        shifts = ((left >> shift) & 127 | 128 for shift in (0, 7, 14))
+        self._rest = bytearray((rest[0], *shifts, left >> 21)) + rest[body:head] + b"\0"
+        self._skip = ends - len(rest)
+        return True
 
     def _skipped(self, chunk: bytes, messages: Messages) -> bytes:
         taken = min(self._skip, len(chunk))

@@ -6,9 +6,7 @@ Runs on the event loop (no thread of its own); only connecting, which blocks, is
 from __future__ import annotations
 
 import asyncio
-import bisect
 import contextlib
-import itertools
 import logging
 import random
 import ssl
@@ -26,6 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from ingest.ack_tracker import AckTracker, Ticket
 from ingest.contract.broker import MqttSettings
 from ingest.contract.steady_clock import wall_us
+from ingest.inbox import Inbox
 from ingest.messages import Messages
 from ingest.metrics import IngestMetrics
 from ingest.mqtt_client import BatchingClient
@@ -57,8 +56,7 @@ class MqttSource:
         self._session_expected = session_expected
         self._filters = [route.topic for route in settings.routes]
         self._tracker = AckTracker()
-        self._inbox = Messages()
-        self._inbox_bytes = 0
+        self._inbox = Inbox(settings.slice_messages, settings.slice_bytes)
         self._wanted = 1
         self._rest_s = settings.flush_age_ms / 1000 * _REST_SHARE
         self._resting: asyncio.TimerHandle | None = None
@@ -89,24 +87,11 @@ class MqttSource:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._arrived.wait()
-        return self._slice()
-
-    def _slice(self) -> Messages:
-        settings, inbox = self._settings, self._inbox
-        most = min(len(inbox), settings.slice_messages)
-        if self._inbox_bytes > settings.slice_bytes:
-            ends = list(itertools.accumulate(map(len, inbox.payloads[:most])))
-            most = min(most, bisect.bisect_left(ends, settings.slice_bytes) + 1)
-        if most == len(inbox):
-            self._inbox, self._inbox_bytes = Messages(), 0
-            return inbox
-        taken = inbox.take(most)
-        self._inbox_bytes -= taken.payload_bytes()
-        return taken
+        return self._inbox.slice()
 
     def _enough(self, wanted: int) -> bool:
-        inbox = len(self._inbox)
-        return inbox >= wanted or (inbox > 0 and (self._inbox_bytes >= self._settings.slice_bytes or not self._reading))
+        waiting = len(self._inbox)
+        return waiting >= wanted or (waiting > 0 and (self._inbox.full or not self._reading))
 
     @property
     def silent_s(self) -> float:
@@ -303,13 +288,12 @@ class MqttSource:
         self._subscribed = False
         self._metrics.mqtt_is(up=False)
         # not worked on yet and no longer ours to acknowledge: the broker delivers them again
-        self._inbox, self._inbox_bytes = Messages(), 0
+        self._inbox.clear()
 
     def _received(self, messages: Messages) -> None:
         now_us = self.now_us()
         messages.received_us = [now_us] * len(messages)
-        self._inbox.extend(messages)
-        self._inbox_bytes += messages.payload_bytes()
+        self._inbox.add(messages)
         self._last_arrival = time.monotonic()
         self._metrics.messages.inc(len(messages))
         self._metrics.last_message.set(now_us / 1e6)
@@ -340,7 +324,7 @@ class MqttSource:
         if sock is None or sock.fileno() < 0:
             return
         settings = self._settings
-        held = self._inbox_bytes + self._held_bytes
+        held = self._inbox.size + self._held_bytes
         factor = 1.0 if self._reading else 0.8
         room = (
             self.unacknowledged < settings.max_unacked_messages * factor and held < settings.max_unacked_bytes * factor

@@ -97,7 +97,7 @@ class PlainJsonRows:
             left = [index for index in indexes if index not in taken]
             text = b"\n".join(_picked(payloads, flat))
         for part, rows in _parsed(flat, text, payloads, left):
-            for members, columns, of_shape in _by_members(part, rows):
+            for members, columns, of_shape in _by_members(part, rows, ordered=self._order_counts(rows[0])):
                 shape = self._shape(members) if len(of_shape) >= _LEAST_ROWS else None
                 if shape is None:
                     left += of_shape
@@ -107,6 +107,11 @@ class PlainJsonRows:
                 if not group.add_to(out, topics, received_us, self._devices):
                     left += group.indexes
         return sorted(left)
+
+    def _order_counts(self, row: dict[str, Any]) -> bool:
+        """Whether its readings come in the order of its members: of two of one metric and time the first is kept."""
+        shape = self._shape(tuple(row))
+        return shape is not None and len(shape.readings) > 1
 
     def _shape(self, members: tuple[str, ...]) -> _Shape | None:
         known = self._shapes.get(members, self)
@@ -174,10 +179,10 @@ def _shape_of(members: tuple[str, ...], mapping: JsonMapping) -> _Shape | None:
 _ByMembers = Iterator[tuple[tuple[str, ...], dict[str, Sequence[Any]], list[int]]]
 
 
-def _by_members(indexes: list[int], rows: list[dict[str, Any]]) -> _ByMembers:
-    """(members, columns, indexes) of the objects that have the same members."""
+def _by_members(indexes: list[int], rows: list[dict[str, Any]], *, ordered: bool) -> _ByMembers:
+    """(members, columns, indexes) of the objects that have the same members, where `ordered` in the same order too."""
     members = tuple(rows[0])
-    if set(map(len, rows)) == {len(members)}:
+    if set(map(len, rows)) == {len(members)} and (not ordered or list(map(tuple, rows)).count(members) == len(rows)):
         try:
             yield members, _columns(members, rows), indexes
         except KeyError:

@@ -111,6 +111,33 @@ def test_a_giant_payload_is_skipped_as_it_comes_and_the_next_message_is_read() -
     assert held < 400_000
 
 
+@pytest.mark.parametrize("payload", [b"", b"some", b"x" * 700_000])
+@pytest.mark.parametrize("cut", [7_777, 262_144, 2_000_000])
+def test_properties_beyond_what_is_held_are_skipped_and_the_payload_is_read(payload: bytes, cut: int) -> None:
+    reader = PacketReader(LIMIT)
+    properties = (b"\x26\x00\x01k" + (60_000).to_bytes(2, "big") + b"v" * 60_000) * 15
+    stream = publish("a", payload, 3, properties=properties, dup=True) + publish("b", b"next", 4)
+    received: list[Message] = []
+    for at in range(0, len(stream), cut):
+        received += reader.feed(stream[at : at + cut])[0]
+        assert len(reader._rest) < 500_000
+    kept = payload[:LIMIT]
+    assert [(m.topic, m.payload, m.cut, m.mid, m.dup) for m in received] == [
+        ("a", kept, len(payload) - len(kept), 3, True),
+        ("b", b"next", 0, 4, False),
+    ]
+
+
+@pytest.mark.parametrize("payload", [b"", b"x" * 10])
+def test_a_message_is_given_only_when_its_last_byte_has_come(payload: bytes) -> None:
+    reader = PacketReader(LIMIT)
+    properties = (b"\x26\x00\x01k" + (60_000).to_bytes(2, "big") + b"v" * 60_000) * 15
+    stream = publish("a", payload, 3, properties=properties)
+    assert [len(reader.feed(stream[at : at + 1000])[0]) for at in range(0, len(stream), 1000)][:-1] == [0] * (
+        len(stream) // 1000
+    )
+
+
 def test_a_topic_that_is_not_utf8_is_shown_with_escapes() -> None:
     stream = bytearray(publish("ab", b"x"))
     stream[4] = 0xFF

@@ -70,6 +70,7 @@ BATCHES = {
     "flat": FLAT,
     "several members": [b'{"ts":%d,"pm10":%d,"open":true,"state":"on"}' % (1_600_000_000 + at, at) for at in range(5)],
     "members in another order": [b'{"pm10":1,"time":1600000000}', b'{"time":1600000001,"pm10":2}'] * 4,
+    "readings in another order": [b'{"pm10":1,"x":2}', b'{"x":2,"pm10":1}'] * 4,
     "entries": [b'{"id":"d%d","metric":"pm10","value":%d,"unit":"ug/m3","time":1.6e9}' % (at, at) for at in range(5)],
     "an entry's name is a number": [b'{"type":1,"value":%d}' % at for at in range(5)],
     "device is a number": [b'{"id":%d,"pm10":3}' % at for at in range(5)],
@@ -152,4 +153,5 @@ OBJECTS = st.dictionaries(
 def test_flat_objects_of_any_members_are_read_as_one_by_one(
     objects: list[dict[str, Any]], times: int, mapping: JsonMapping
 ) -> None:
-    assert_as_one_by_one([json.dumps(found).encode() for found in objects * times], mapping)
+    others = [dict(reversed(found.items())) for found in objects]
+    assert_as_one_by_one([json.dumps(found).encode() for found in (objects + others) * times], mapping)
