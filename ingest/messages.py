@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
+_MOST_AHEAD_US = 1_000_000
+"""More than messages of one read can number; a last time of receipt that is further ahead is from before the clock was set back."""
+
 
 @dataclass(slots=True)
 class Message:
@@ -104,6 +107,19 @@ class Messages(Sequence[Message]):
     def clear(self) -> None:
         """Forget all."""
         self.take(len(self))
+
+    def came(self, now_us: int, before_us: int) -> int:
+        """Set the times of receipt: `now_us`, or from `before_us`, the last one of those before them, and a microsecond apart.
+
+        One time for all would be the time of every reading that has none itself: of two of a device, the second would be a duplicate.
+
+        Returns:
+            The last one.
+        """
+        stepped_back = before_us - now_us > _MOST_AHEAD_US
+        first = now_us if stepped_back else max(now_us, before_us + 1)
+        self.received_us = list(range(first, first + len(self)))
+        return first + len(self) - 1
 
     def payload_bytes(self) -> int:
         """Bytes of all payloads."""

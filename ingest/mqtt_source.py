@@ -61,6 +61,7 @@ class MqttSource:
         self._rest_s = settings.flush_age_ms / 1000 * _REST_SHARE
         self._resting: asyncio.TimerHandle | None = None
         self._last_arrival = 0.0
+        self._last_us = 0
         self._arrived = asyncio.Event()
         self._dropped = asyncio.Event()
         self._reading = False
@@ -292,7 +293,7 @@ class MqttSource:
 
     def _received(self, messages: Messages) -> None:
         now_us = self.now_us()
-        messages.received_us = [now_us] * len(messages)
+        self._last_us = messages.came(now_us, self._last_us)
         self._inbox.add(messages)
         self._last_arrival = time.monotonic()
         self._metrics.messages.inc(len(messages))
