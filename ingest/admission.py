@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,12 +48,21 @@ class Admitted:
         return len(self.time_us)
 
 
-def admit(columns: Columns, profile: DeviceProfile, catalogue: Catalogue, window: TimeWindow, now_us: int) -> Admitted:
+def admit(
+    columns: Columns,
+    profile: DeviceProfile,
+    catalogue: Catalogue,
+    window: TimeWindow,
+    now_us: int,
+    *,
+    received_us: Sequence[int] = (),
+) -> Admitted:
     """Judge a batch of vendor readings.
 
     Args:
         columns: n vendor readings of one profile, and the rejects their decoding gave.
-        now_us: the moment event times are judged against and, for devices whose clock is unset, the time that stands in.
+        now_us: the moment event times are judged against.
+        received_us: of each message, its receipt, which stands in where a device's clock is unset; empty: `now_us` does.
 
     Returns:
         The admitted readings, and per (message, reason) one reject that says how many readings it stands for; what the profile ignores
@@ -60,7 +70,7 @@ def admit(columns: Columns, profile: DeviceProfile, catalogue: Catalogue, window
     """
     batch = _Batch(columns, profile, catalogue)
     batch.judge_values()
-    batch.judge_times(window, now_us)
+    batch.judge_times(window, now_us, received_us)
     admitted: npt.NDArray[np.bool_] | npt.NDArray[np.intp] = batch.codes == ADMITTED
     rejects = columns.rejects if admitted.all() else [*columns.rejects, *batch.rejects(window)]
     messages = np.array(columns.messages, np.int32)
@@ -137,10 +147,14 @@ class _Batch:
             self.flags[outside & rows["keep"]] |= np.uint16(Flag.OUT_OF_RANGE)
             self.codes[outside & ~rows["keep"]] = CODE[RejectReason.OUT_OF_RANGE]
 
-    def judge_times(self, window: TimeWindow, now_us: int) -> None:
+    def judge_times(self, window: TimeWindow, now_us: int, received_us: Sequence[int]) -> None:
         """An unset clock gets the receive time; then everything must lie in the window."""
         unset = (self.flags & np.uint16(Flag.CLOCK_SUSPECT)).astype(bool) & (self.time_us < YEAR_1971_US)
-        self.time_us[unset] = now_us
+        if received_us and unset.any():
+            # not one time for all: of two readings of a device the second would be a duplicate
+            self.time_us[unset] = np.array(received_us, np.int64)[np.array(self._columns.messages, np.intp)[unset]]
+        else:
+            self.time_us[unset] = now_us
         good = self.codes == ADMITTED
         self.codes[good & (self.time_us < now_us - window.max_age_us)] = CODE[RejectReason.TOO_OLD]
         self.codes[good & (self.time_us > now_us + window.max_ahead_us)] = CODE[RejectReason.IN_FUTURE]

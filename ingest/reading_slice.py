@@ -103,11 +103,10 @@ class SliceReader:
         """Decode and admit; `now` is the slice's latest receipt."""
         taken, messages = Taken(), Messages.of(given)
         columns = self._decode(messages, taken)
-        now_us = messages.received_us[-1]
         rejects: list[tuple[int, Reject]] = []
         readings = 0
         for name, found in columns.items():
-            admitted = self._admit(found, self._profiles[name], now_us)
+            admitted = self._admit(found, self._profiles[name], messages.received_us)
             rejects += admitted.rejects
             if len(admitted):
                 taken.admitted.append(admitted)
@@ -120,9 +119,10 @@ class SliceReader:
             self._metrics.ignored.inc(len(messages))
         return taken
 
-    def _admit(self, columns: Columns, profile: DeviceProfile, now_us: int) -> Admitted:
+    def _admit(self, columns: Columns, profile: DeviceProfile, received_us: list[int]) -> Admitted:
+        now_us = received_us[-1]
         try:
-            return admit(columns, profile, self._catalogue, self._window_now(), now_us)
+            return admit(columns, profile, self._catalogue, self._window_now(), now_us, received_us=received_us)
         except Exception:
             # our own mistake must not stall the gateway: the slice's readings become dead letters, one by one counted
             log.exception("admission failed; the slice's readings are dead letters")

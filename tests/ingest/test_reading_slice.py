@@ -118,3 +118,15 @@ def test_readings_of_both_formats_keep_the_order_in_which_they_came() -> None:
     )
     assert taken.admitted[0].values.tolist() == [1, 2, 3, 3, 4, 4, 5, 5, 6, 6]
     assert taken.admitted[0].messages.tolist() == [0, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_where_a_clock_is_unset_each_message_has_the_time_of_its_own_receipt() -> None:
+    """With one time for all of a slice, the second of two readings of a device would be a duplicate."""
+    unset = [
+        Message("j/d1", payload, 1, dup=False, received_us=NOW_US + at)
+        for at, payload in enumerate(
+            [b'{"time":5,"pm10":1}', b"{", b'{"time":6,"pm10":2}', b'{"pm10":3}', b'{"time":7,"pm10":4}'] * 3
+        )
+    ]
+    (admitted,) = reader().read(unset).admitted
+    assert admitted.time_us.tolist() == [NOW_US + at for at in range(15) if at % 5 != 1]
