@@ -89,11 +89,11 @@ def test_an_admission_that_fails_makes_dead_letters_of_its_slice(
 ) -> None:
     calls = []
 
-    def broken(*arguments: object) -> object:
+    def broken(*arguments: object, **keywords: object) -> object:
         calls.append(1)
         if len(calls) == 1:
             raise ZeroDivisionError
-        return admit(*arguments)  # type: ignore[arg-type]
+        return admit(*arguments, **keywords)  # type: ignore[arg-type]
 
     monkeypatch.setattr("ingest.reading_slice.admit", broken)
     with caplog.at_level(logging.CRITICAL):
