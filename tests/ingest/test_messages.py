@@ -1,4 +1,4 @@
-"""Columns of messages: cut and joined without a loss, and each with a moment of its own."""
+"""Columns of messages behave as the list of messages they stand for."""
 
 from __future__ import annotations
 
@@ -7,31 +7,40 @@ from hypothesis import strategies as st
 
 from ingest.messages import Message, Messages
 
-MESSAGES = st.lists(
+MANY = st.lists(
     st.builds(
         Message,
-        st.sampled_from(["a", "b/c"]),
+        st.sampled_from(["a", "b"]),
         st.binary(max_size=3),
-        st.integers(0, 65_535),
-        st.booleans(),
         st.integers(0, 9),
+        st.booleans(),
+        st.integers(0, 5),
         st.integers(0, 2),
     ),
-    max_size=8,
+    max_size=12,
 )
 
 
-@given(MESSAGES, MESSAGES, st.lists(st.integers(0, 9), max_size=5))
-def test_what_is_put_in_comes_out_in_order_however_it_is_cut(
-    first: list[Message], second: list[Message], cuts: list[int]
+@given(MANY, MANY, st.integers(0, 30))
+def test_taking_the_first_of_joined_messages_leaves_the_others(
+    one: list[Message], two: list[Message], most: int
 ) -> None:
-    held = Messages.of(first)
-    held.extend(Messages.of(second))
-    assert list(held) == first + second
-    taken: list[Message] = []
-    for most in cuts:
-        taken += held.take(most)
-        assert [*taken, *held] == first + second
+    messages, every = Messages.of(one), [*one, *two]
+    messages.extend(Messages.of(two))
+    assert list(messages) == every
+    taken = messages.take(most)
+    assert list(taken) == every[:most]
+    assert list(messages) == every[most:]
+    assert taken.payload_bytes() + messages.payload_bytes() == sum(len(message.payload) for message in every)
+
+
+@given(MANY)
+def test_a_part_or_one_of_them_is_found_by_its_place(every: list[Message]) -> None:
+    messages = Messages.of(every)
+    assert list(messages[1:4]) == every[1:4]
+    assert [messages[at] for at in range(-len(every), 0)] == every
+    messages.clear()
+    assert len(messages) == 0
 
 
 def three() -> Messages:
