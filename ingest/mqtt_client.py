@@ -66,13 +66,13 @@ class BatchingClient(paho.Client):
         except OSError:
             chunk = b""
         self._answer_at_once()
-        self.chunk_was_full = len(chunk) == _CHUNK_BYTES
+        self.chunk_was_full = len(chunk) >= _CHUNK_BYTES
         self.last_packet = self._last_bytes_received = time.monotonic()
         rc = self._handle_chunk(chunk) if chunk else MQTTErrorCode.MQTT_ERR_CONN_LOST
         return rc if rc == MQTTErrorCode.MQTT_ERR_SUCCESS or self._sock is None else self._loop_rc_handle(rc)
 
     def _received_bytes(self) -> bytes:
-        """What is there, up to a chunk.
+        """What is there, up to a chunk and a TLS record.
 
         TLS gives a record at a time, and Mosquitto makes one of each packet: with a rest after every read, 230 messages a second were left.
         """
@@ -81,7 +81,8 @@ class BatchingClient(paho.Client):
             return chunk
         records, size = [chunk], len(chunk)
         with contextlib.suppress(OSError):  # nothing more is there, or the next read meets the end again
-            while size < _CHUNK_BYTES and (record := self._sock_recv(_CHUNK_BYTES - size)):
+            # whole records: the socket does not become readable for the rest of one, should reading be paused now
+            while size < _CHUNK_BYTES and (record := self._sock_recv(_CHUNK_BYTES)):
                 records.append(record)
                 size += len(record)
         return b"".join(records)

@@ -36,8 +36,9 @@ _RECONNECT_FIRST_S, _RECONNECT_MOST_S = 0.2, 15.0
 _CONNECT_TIMEOUT_S = 5.0
 _GOODBYE_S = 1.0
 _GRANTED_QOS1 = 1
-_REST_SHARE = 0.05
-"""Of the age at which frames go out: how long the socket is left alone after each read."""
+_REST_SHARE, _REST_MOST_S = 0.05, 0.025
+"""Of the age at which frames go out, and at most: how long the socket is left alone after each read. The broker sends no more than
+`receive_maximum` messages in a rest: 8000 in the 3 s of an age of a minute would be all."""
 
 
 class MqttSource:
@@ -58,7 +59,7 @@ class MqttSource:
         self._tracker = AckTracker()
         self._inbox = Inbox(settings.slice_messages, settings.slice_bytes)
         self._wanted = 1
-        self._rest_s = settings.flush_age_ms / 1000 * _REST_SHARE
+        self._rest_s = min(settings.flush_age_ms / 1000 * _REST_SHARE, _REST_MOST_S)
         self._resting: asyncio.TimerHandle | None = None
         self._last_arrival = 0.0
         self._last_us = 0

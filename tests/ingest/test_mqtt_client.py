@@ -1,11 +1,16 @@
-"""What one read of the gateway's MQTT client takes from its socket."""
+"""What one read of the gateway's MQTT client takes from its socket, and how soon the next one is."""
 
 from __future__ import annotations
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from ingest.contract.broker import MqttSettings
 from ingest.messages import Messages
+from ingest.metrics import IngestMetrics
 from ingest.mqtt_client import BatchingClient
+from ingest.mqtt_source import MqttSource
+from ingest.settings import IngestSettings
 from tests.ingest.test_mqtt_packets import publish
 
 
@@ -14,6 +19,7 @@ class RecordSocket:
 
     def __init__(self, records: list[bytes], end: type[OSError] | None) -> None:
         self.records = records
+        self.cut = 0
         self._end = end
 
     def recv(self, most: int) -> bytes:
@@ -23,6 +29,7 @@ class RecordSocket:
             raise self._end
         record, rest = self.records[0][:most], self.records[0][most:]
         self.records[:1] = [rest] if rest else []
+        self.cut += bool(rest)
         return record
 
     def setsockopt(self, *_: int) -> None: ...
@@ -56,6 +63,7 @@ def test_a_read_of_tls_records_is_no_longer_than_a_chunk() -> None:
     client.loop_read()
     assert client.chunk_was_full
     assert 0 < len(taken) < 300
+    assert sock.cut == 0
     while sock.records:
         client.loop_read()
     assert taken == list(range(1, 1001))
@@ -67,3 +75,10 @@ def test_nothing_there_is_no_end_and_the_peer_gone_is_one() -> None:
     gone.loop_read()
     assert quiet.socket() is not None
     assert gone.socket() is None
+
+
+@pytest.mark.parametrize(("flush_age_ms", "most_s"), [(1, 0.0005), (100, 0.006), (60_000, 0.03)])
+def test_the_socket_rests_a_little_of_the_age_of_frames_and_never_long(flush_age_ms: int, most_s: float) -> None:
+    settings = IngestSettings(flush_age_ms=flush_age_ms)
+    source = MqttSource(MqttSettings(), settings, IngestMetrics(CollectorRegistry()), session_expected=False)
+    assert 0 < source._rest_s < most_s
