@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bisect
 import itertools
+from operator import add
 
 from ingest.messages import Messages
 
 
 class Inbox:
-    """Messages in the order of receipt. `size`: bytes of their payloads."""
+    """Messages in the order of receipt. `size`: bytes of their payloads and topics."""
 
     def __init__(self, slice_messages: int, slice_bytes: int) -> None:
         self._slice_messages, self._slice_bytes = slice_messages, slice_bytes
@@ -27,7 +28,7 @@ class Inbox:
     def add(self, messages: Messages) -> None:
         """Take messages in."""
         self._messages.extend(messages)
-        self.size += messages.payload_bytes()
+        self.size += messages.size_bytes()
 
     def clear(self) -> None:
         """Forget all."""
@@ -38,11 +39,11 @@ class Inbox:
         messages = self._messages
         most = min(len(messages), self._slice_messages)
         if self.size > self._slice_bytes:
-            ends = list(itertools.accumulate(map(len, messages.payloads[:most])))
+            ends = list(itertools.accumulate(map(add, map(len, messages.payloads[:most]), map(len, messages.topics))))
             most = min(most, bisect.bisect_left(ends, self._slice_bytes) + 1)
         if most == len(messages):
             self.clear()
             return messages
         taken = messages.take(most)
-        self.size -= taken.payload_bytes()
+        self.size -= taken.size_bytes()
         return taken

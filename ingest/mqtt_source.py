@@ -102,7 +102,7 @@ class MqttSource:
 
     def track(self, messages: Messages) -> Ticket:
         """Note that these messages, the next in order of receipt, are being worked on."""
-        self._held_bytes += messages.payload_bytes()
+        self._held_bytes += messages.size_bytes()
         # the inbox is emptied on a reconnect, so whatever is in it belongs to the current connection
         return self._tracker.open(messages.mids, self._tracker.generation)
 

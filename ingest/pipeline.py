@@ -92,7 +92,7 @@ class Pipeline:
 
     def _take(self, messages: Messages) -> None:
         ticket = self._source.track(messages)
-        held = messages.payload_bytes()
+        held = messages.size_bytes()
         taken = self._reader.read(
             messages
         )  # 2 decode: decoders/   3 admit: admission   4 set rejects aside: dead_letters

@@ -27,3 +27,11 @@ def test_slices_are_bounded_and_hold_everything_in_order(sizes: list[list[int]],
         taken += part.payloads
     assert taken == sent
     assert inbox.size == 0
+
+
+def test_long_topics_without_payloads_fill_it_too() -> None:
+    inbox = Inbox(2000, 500_000)
+    inbox.add(Messages.of([Message("t" * 65_000, b"", mid, dup=False) for mid in range(1, 21)]))
+    assert inbox.full
+    assert [len(inbox.slice()) for _ in range(3)] == [8, 8, 4]
+    assert inbox.size == 0

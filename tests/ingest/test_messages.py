@@ -31,7 +31,8 @@ def test_taking_the_first_of_joined_messages_leaves_the_others(
     taken = messages.take(most)
     assert list(taken) == every[:most]
     assert list(messages) == every[most:]
-    assert taken.payload_bytes() + messages.payload_bytes() == sum(len(message.payload) for message in every)
+    sizes = [len(message.topic) + len(message.payload) for message in every]
+    assert taken.size_bytes() + messages.size_bytes() == sum(sizes)
 
 
 @given(MANY)
