@@ -58,9 +58,13 @@ class ProcessorMetrics:
         )
         self.condition_changes = counter("condition_changes_total", "Conditions raised or cleared.")
         self.audits = counter("audits_total", "Days whose stored rows were held against the ledger.", "outcome")
-        self.fleet_rounds = counter("fleet_rounds_total", "Rounds in which sums of the fleet were made anew.", "outcome")
+        self.fleet_rounds = counter(
+            "fleet_rounds_total", "Rounds in which sums of the fleet were made anew.", "outcome"
+        )
         self.fleet_quarters = counter("fleet_quarters_total", "Quarters of an hour whose sums were made anew.")
-        self.fleet_waiting = gauge("fleet_waiting_quarters", "Quarters of an hour whose sums are older than their windows.")
+        self.fleet_waiting = gauge(
+            "fleet_waiting_quarters", "Quarters of an hour whose sums are older than their windows."
+        )
         self.lag_seconds = gauge(
             "lag_seconds", "Age of the oldest record not yet committed; 0 when caught up.", "topic", "partition"
         )
