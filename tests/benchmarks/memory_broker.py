@@ -17,8 +17,8 @@ _DURABLE = ("plugin ", "plugin_opt_")
 
 
 @contextlib.contextmanager
-def memory_broker(stack: LocalStack) -> Iterator[int]:
-    """Its port. The stack's own configuration less the plugin that writes to disk."""
+def memory_broker(stack: LocalStack) -> Iterator[tuple[int, int]]:
+    """Its port and its process id. The stack's own configuration less the plugin that writes to disk."""
     template = (REPOSITORY / "deploy/mosquitto/local.conf").read_text(encoding="utf-8")
     port = free_port()
     kept = [line for line in template.splitlines() if not line.startswith(_DURABLE)]
@@ -31,7 +31,7 @@ def memory_broker(stack: LocalStack) -> Iterator[int]:
             process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=log)
         try:
             eventually(lambda: mqtt(port) is None, 10, "the broker in memory mode answers")
-            yield port
+            yield port, process.pid
         finally:
             process.terminate()
             process.wait(10)

@@ -12,9 +12,12 @@ SERVERS = ("mosquitto", "kafka", "postgres")
 
 
 def cpu_s(stack: LocalStack, ours: Mapping[str, int]) -> dict[str, float]:
-    """User and system seconds so far of each part with all its children; `ours`: part -> pid."""
+    """User and system seconds so far of each part with all its children.
+
+    `ours`: part -> pid, in the place of the stack's server where it has the name of one.
+    """
     records = stack.records
-    pids = dict(ours) | {name: records[name].pid for name in SERVERS if name in records}
+    pids = {name: records[name].pid for name in SERVERS if name in records} | dict(ours)
     return {name: _tree_s(psutil.Process(pid)) for name, pid in pids.items()}
 
 

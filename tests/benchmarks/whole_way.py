@@ -83,23 +83,30 @@ def run(stack: LocalStack, size: Size) -> Iterator[Row]:
 
 def in_memory(stack: LocalStack, load: Load, messages: int, costs: Costs) -> float:
     """Ours with a broker that keeps nothing: what is lost when it dies was acknowledged."""
-    with memory_broker(stack) as port:
-        return ours(stack, load, messages, costs, mqtt_port=port, who=IN_MEMORY)
+    with memory_broker(stack) as broker:
+        return ours(stack, load, messages, costs, broker=broker, who=IN_MEMORY)
 
 
 def ours(
-    stack: LocalStack, load: Load, messages: int, costs: Costs, *, mqtt_port: int | None = None, who: str = OURS
+    stack: LocalStack,
+    load: Load,
+    messages: int,
+    costs: Costs,
+    *,
+    broker: tuple[int, int] | None = None,
+    who: str = OURS,
 ) -> float:
-    """`citynerve ingest run` and one `citynerve process run`."""
-    with started_way(stack, mqtt_port or stack.mqtt_port) as way:
-        port, readings = way.gateway.mqtt_port, messages * load.readings
+    """`citynerve ingest run` and one `citynerve process run`; `broker`: port and process id of another than the stack's."""
+    port, readings = broker[0] if broker else stack.mqtt_port, messages * load.readings
+    other = {"mosquitto": broker[1]} if broker else {}
+    with started_way(stack, port) as way:
         warm_up(way, load)
         with pump(port, way.root, load, load.devices, messages) as publisher:
-            before = cpu_s(stack, pids(way))
+            before = cpu_s(stack, pids(way) | other)
             began_s = publisher.start()
             sent = publisher.end()
             ended_s = committed(way, load.devices * load.readings + readings)
-            costs.add(who, used(before, cpu_s(stack, pids(way)) | {"publisher": sent["cpu_s"]}), readings)
+            costs.add(who, used(before, cpu_s(stack, pids(way) | other) | {"publisher": sent["cpu_s"]}), readings)
         way.stop()
     return readings / (ended_s - began_s)
 
