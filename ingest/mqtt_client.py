@@ -94,7 +94,7 @@ class BatchingClient(paho.Client):
         """
         if _QUICK_ACK is not None and self._sock is not None:
             with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # type: ignore[attr-defined]  # as in `leave`
+                self._sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # type: ignore[attr-defined]  # paho's protocol class leaves it out
 
     def _handle_chunk(self, chunk: bytes) -> MQTTErrorCode:
         try:

@@ -168,7 +168,7 @@ async def _watch(measured: City, series: dict[str, int], devices: list[str]) -> 
         await asyncio.sleep(_HEAD_S)
         await measured.probe.shout(devices, moments, LOUD)
         async with asyncio.timeout(30):
-            while any(moments.open(path) for path in (BARE, ROW, ALARM)):  # noqa: ASYNC110 - other tasks see
+            while any(moments.open(path) for path in (BARE, ROW, ALARM)):  # noqa: ASYNC110 - the watchers are other tasks, and the moments have no event
                 await asyncio.sleep(0.02)
     return moments
 

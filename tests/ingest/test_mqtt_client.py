@@ -42,7 +42,7 @@ def client_on(sock: RecordSocket, taken: list[int]) -> BatchingClient:
         taken.extend(messages.mids)
 
     client = BatchingClient("test", 1000, keep)
-    client._sock = sock  # type: ignore[assignment]
+    client._sock = sock  # type: ignore[assignment]  # it has what the client uses of a socket
     client._ssl = True
     return client
 
